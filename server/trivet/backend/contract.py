@@ -1,0 +1,105 @@
+"""What a backend is: something that opens artifacts of one format and runs them.
+
+A backend is found by its name through the entry-point group `trivet.backends`; a third party's is
+no different from ours. The server calls, in this order: `Backend.open` once per version (in some
+thread, it may take seconds), `Artifact.instance` once per instance, `Instance.execute` from that
+instance's own thread, and in the end `Instance.close` and `Artifact.close`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from trivet.config import ModelConfig, TensorSpec
+from trivet.errors import ServeError
+from trivet.request import NO_PARAMETERS, Parameters, ParameterValue, Tensors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadContext:
+    """Where an artifact lies and what it may use."""
+
+    version: int
+    path: Path  # the version's folder
+    where: str  # how messages name it, e.g. "minilm/1"; never an absolute path
+    threads: int  # cores each instance may use; at least 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What the artifact itself tells of its tensors; shapes are the engine's own, batch included.
+
+    Empty where the artifact tells nothing: then config.pbtxt has to say everything.
+    """
+
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One request's share of a batch: arrays of [rows, ...], and its own parameters."""
+
+    inputs: Tensors
+    parameters: Parameters = NO_PARAMETERS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One request's outputs, and what the model has to say beside them ("tokens": 12)."""
+
+    outputs: Tensors
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one `execute` answers. An engine with stages of its own stamps them on the way."""
+
+    requests: Sequence[Rows]
+    now_ns: Callable[[], int]
+    merged_ns: int = 0  # when the engine's inputs were ready
+    computed_ns: int = 0  # when the engine was done and only the answers were left to cut
+
+
+class Instance(Protocol):
+    """One copy of a model that can run, owned by one thread."""
+
+    def execute(self, batch: Batch) -> Sequence[Answer | ServeError]:
+        """Answer every request of the batch, in order; called by one thread, never concurrently.
+
+        A request at fault gets a ServeError in its place. Raising fails the whole batch, which is
+        then tried once more, request by request.
+        """
+
+    def close(self) -> None:
+        """Called once, after the last execute() has returned; calling it again does nothing."""
+
+
+class Artifact(Protocol):
+    """One opened version: what its instances share, weights above all."""
+
+    @property
+    def signature(self) -> Signature:
+        """What the artifact tells of its tensors."""
+
+    def instance(self, config: ModelConfig) -> Instance:
+        """Make one more instance. config: complete, with what `signature` told filled in."""
+
+    def close(self) -> None:
+        """Called once, after the last instance was closed; calling it again does nothing."""
+
+
+class Backend(Protocol):
+    """Opens artifacts of one format."""
+
+    def open(self, config: ModelConfig, context: LoadContext) -> Artifact:
+        """Open a version's artifact.
+
+        config: as written; may lack what the artifact tells.
+        Raises InvalidConfig naming file, fault and cure: artifact missing or broken, a parameter
+        it does not understand, an engine that is not installed.
+        """

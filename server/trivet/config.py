@@ -1,0 +1,116 @@
+"""A model's configuration as values: complete and valid, whoever wrote it and however.
+
+The vocabulary is Triton's config.pbtxt. `config_file` reads that format into these classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+Dims = tuple[int, ...]  # -1 is a dimension that varies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One input or output.
+
+    datatype: the wire's name, e.g. "FP32", "INT64", "BYTES".
+    dims: without the batch dimension when the model batches.
+    symbols: a name per dimension that varies, where the artifact tells one ("tokens"), else "".
+    """
+
+    name: str
+    datatype: str
+    dims: Dims
+    symbols: tuple[str, ...] = ()
+    optional: bool = False
+    label_filename: str = ""
+
+
+class BatchOrder(Enum):
+    """Which waiting requests may share a batch with the oldest one."""
+
+    EQUAL_SHAPES = "equal_shapes"  # Triton's meaning: the next in line, as long as shapes are equal
+    ARRIVAL = "arrival"  # the next in line, padded to the longest
+    LENGTH = "length"  # those nearest in length within a window, padded to the longest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPolicy:
+    """When waiting requests leave as a batch, and which."""
+
+    order: BatchOrder = BatchOrder.EQUAL_SHAPES
+    max_batch_size: int = 1  # rows
+    max_queue_delay_us: int = 0  # microseconds an incomplete batch may wait for company
+    preferred_batch_sizes: tuple[int, ...] = ()  # rows; an incomplete batch waits for one of them
+    max_batch_tokens: int = 0  # rows x longest row; 0: no such limit
+    window: int = 64  # waiting requests, from the oldest, among which companions are looked for
+
+
+class Platform(Enum):
+    """Who answers: a backend's instances, or a pipeline of other models."""
+
+    BACKEND = "backend"
+    ENSEMBLE = "ensemble"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceGroup:
+    """How many copies of the model run. gpus: device numbers; empty means CPU."""
+
+    count: int = 1
+    gpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionPolicy:
+    """Which numbered versions are served: the latest N, or the ones named, or all (both empty)."""
+
+    latest: int = 0
+    specific: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a pipeline: the model it calls and how tensors are named on both sides."""
+
+    model: str
+    version: int | None  # None: the latest ready one
+    input_map: Mapping[str, str]  # the model's input name -> the pipeline's tensor name
+    output_map: Mapping[str, str]  # the model's output name -> the pipeline's tensor name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Everything the server needs to know to serve one model."""
+
+    name: str
+    platform: str = ""  # as written, e.g. "ensemble" or "onnxruntime_onnx"; shown to clients
+    backend: str = ""
+    max_batch_size: int = 0  # 0: the model does not batch; tensors carry no batch dimension
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    version_policy: VersionPolicy = field(default_factory=lambda: VersionPolicy(latest=1))
+    instance_groups: tuple[InstanceGroup, ...] = (InstanceGroup(),)
+    dynamic_batching: BatchPolicy | None = None  # None: every request runs alone
+    max_queue_size: int = 0  # requests; 0: no limit
+    steps: tuple[Step, ...] = ()  # of a pipeline
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    default_model_filename: str = ""
+    decoupled: bool = False
+
+    @property
+    def is_pipeline(self) -> bool:
+        return self.platform == Platform.ENSEMBLE.value
+
+    def pad(self, input_name: str) -> int:
+        """What fills a shorter request's rows of this input up to the longest of the batch."""
+        return int(self.parameters.get(f"pad.{input_name}", "0"))
+
+    def input(self, name: str) -> TensorSpec | None:
+        return next((spec for spec in self.inputs if spec.name == name), None)
+
+    def output(self, name: str) -> TensorSpec | None:
+        return next((spec for spec in self.outputs if spec.name == name), None)

@@ -1,0 +1,111 @@
+"""What can go wrong, with the gRPC status it is answered with.
+
+A message names the place, what was found and the cure, and is safe to show to a client: no paths
+of this machine, no stack traces. Anything raised that is not a `ServeError` is a bug; the frontend
+answers it as INTERNAL and logs the traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """gRPC status numbers (https://grpc.io/docs/guides/status-codes/), without importing grpc."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class ServeError(Exception):
+    """A failure with a status number and a text that names the cause and the cure."""
+
+    code: Code = Code.INTERNAL
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidInput(ServeError):
+    """The request itself is wrong; sending it again cannot help."""
+
+    code = Code.INVALID_ARGUMENT
+
+
+class NotFound(ServeError):
+    """No such model, or no ready version of it."""
+
+    code = Code.NOT_FOUND
+
+
+class Unavailable(ServeError):
+    """Not now: loading, unloading, draining or full. A retry may succeed."""
+
+    code = Code.UNAVAILABLE
+
+
+class QueueFull(Unavailable):
+    """The model's queue holds as many requests as its policy allows."""
+
+    def __init__(self, model: str, max_size: int) -> None:
+        super().__init__(
+            f"model '{model}': exceeds maximum queue size of {max_size} requests; retry later"
+        )
+
+
+class Unimplemented(ServeError):
+    """The server does not offer this."""
+
+    code = Code.UNIMPLEMENTED
+
+
+class DeadlineExceeded(ServeError):
+    """The caller's deadline passed before the answer was there."""
+
+    code = Code.DEADLINE_EXCEEDED
+
+
+class EngineFailed(ServeError):
+    """Model code or its engine raised while it computed."""
+
+    code = Code.INTERNAL
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a file: where it is, what is wrong, and what to do."""
+
+    where: str  # file and field, e.g. "embed/config.pbtxt: input[0].dims"
+    what: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.cure}"
+
+
+class InvalidConfig(ServeError):
+    """A model, checkpoint or setting that cannot be used; carries every fault found."""
+
+    code = Code.INVALID_ARGUMENT
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = tuple(faults)

@@ -1,0 +1,81 @@
+"""A request and its answer as values, free of any wire format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+Tensors = Mapping[str, np.ndarray]
+ParameterValue = bool | int | float | str
+Parameters = Mapping[str, ParameterValue]
+
+NO_PARAMETERS: Parameters = {}
+
+
+@dataclass(slots=True)
+class Timings:
+    """Monotonic nanosecond stamps a request collects on its way; 0 where it did not pass.
+
+    The stages: queued -> taken into a batch -> inputs merged -> computed -> outputs cut. Each is
+    stamped once, by the one who does it, and read once, when the request is observed.
+    """
+
+    queued_ns: int = 0
+    taken_ns: int = 0
+    merged_ns: int = 0
+    computed_ns: int = 0
+    done_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferRequest:
+    """One request for one model.
+
+    inputs: arrays of [rows, ...] when the model batches (max_batch_size > 0), else of the model's
+    own shape. BYTES are object arrays of `bytes`.
+    outputs: names asked for; empty means all.
+    """
+
+    model: str
+    version: int | None = None  # None: the latest ready one
+    id: str = ""
+    inputs: Tensors
+    outputs: tuple[str, ...] = ()
+    parameters: Parameters = field(default_factory=dict)
+
+    def with_inputs(self, model: str, version: int | None, inputs: Tensors) -> InferRequest:
+        """The same request sent on to another model: id and parameters go along."""
+        return replace(self, model=model, version=version, inputs=inputs, outputs=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """How long each stage of one answered request took, in nanoseconds."""
+
+    queue_ns: int = 0
+    compute_input_ns: int = 0
+    compute_infer_ns: int = 0
+    compute_output_ns: int = 0
+
+    @classmethod
+    def of(cls, t: Timings) -> Stages:
+        return cls(
+            queue_ns=t.taken_ns - t.queued_ns,
+            compute_input_ns=t.merged_ns - t.taken_ns,
+            compute_infer_ns=t.computed_ns - t.merged_ns,
+            compute_output_ns=t.done_ns - t.computed_ns,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferResponse:
+    """The answer to one request. `steps` holds the stages of a pipeline's members by model name."""
+
+    model: str
+    version: int
+    outputs: Tensors
+    parameters: Parameters = field(default_factory=dict)
+    stages: Stages = field(default_factory=Stages)
+    steps: Mapping[str, Stages] = field(default_factory=dict)
