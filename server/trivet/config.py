@@ -46,6 +46,7 @@ class BatchPolicy:
     max_queue_delay_us: int = 0  # microseconds an incomplete batch may wait for company
     preferred_batch_sizes: tuple[int, ...] = ()  # rows; an incomplete batch waits for one of them
     max_batch_tokens: int = 0  # rows x longest row; 0: no such limit
+    max_padding_percent: int = 100  # of a batch's tokens; by length only
     window: int = 64  # waiting requests, from the oldest, among which companions are looked for
 
 

@@ -11,8 +11,6 @@ Tensors = Mapping[str, np.ndarray]
 ParameterValue = bool | int | float | str
 Parameters = Mapping[str, ParameterValue]
 
-NO_PARAMETERS: Parameters = {}
-
 
 @dataclass(slots=True)
 class Timings:

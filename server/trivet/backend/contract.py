@@ -15,7 +15,7 @@ from typing import Protocol
 
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import ServeError
-from trivet.request import NO_PARAMETERS, Parameters, ParameterValue, Tensors
+from trivet.request import Parameters, ParameterValue, Tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Rows:
     """One request's share of a batch: arrays of [rows, ...], and its own parameters."""
 
     inputs: Tensors
-    parameters: Parameters = NO_PARAMETERS
+    parameters: Parameters = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""The last refusal: does this request fit this model? Inside, everything is already valid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from trivet.config import Dims, ModelConfig, TensorSpec
+from trivet.errors import InvalidInput
+from trivet.request import InferRequest
+from trivet_protos import wire
+
+
+class Validator:
+    """Checks requests against one model's configuration."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._name = config.name
+        self._max_batch_size = config.max_batch_size
+        self._inputs = {
+            spec.name: (spec, wire.numpy_dtype(spec.datatype)) for spec in config.inputs
+        }
+        self._required = frozenset(spec.name for spec in config.inputs if not spec.optional)
+        self._outputs = frozenset(spec.name for spec in config.outputs)
+
+    def check(self, request: InferRequest) -> int:
+        """Return the request's rows (1 for a model that does not batch).
+
+        Raises InvalidInput naming the model, the tensor, what was expected, what came and the cure.
+        """
+        if not self._required <= request.inputs.keys() <= self._inputs.keys():
+            raise self._wrong_names(request)
+        for name, array in request.inputs.items():
+            spec, dtype = self._inputs[name]
+            if array.dtype != dtype:
+                raise self._wrong_datatype(spec, array)
+            if not self._fits(array.shape, spec.dims):
+                raise self._wrong_shape(spec, array)
+        if not self._outputs.issuperset(request.outputs):
+            raise self._unknown_output(request)
+        return self._rows(request) if self._max_batch_size else 1
+
+    def _fits(self, shape: tuple[int, ...], dims: Dims) -> bool:
+        own = shape[1:] if self._max_batch_size else shape
+        if len(own) != len(dims) or (self._max_batch_size and not shape):
+            return False
+        return all(size == dim or dim == -1 for size, dim in zip(own, dims, strict=True))
+
+    def _rows(self, request: InferRequest) -> int:
+        rows = {name: len(array) for name, array in request.inputs.items()}
+        first = next(iter(rows.values()))
+        if any(count != first for count in rows.values()):
+            raise InvalidInput(
+                f"model '{self._name}': inputs disagree on the batch size: {_counts(rows)};"
+                " send the same number of rows in every input"
+            )
+        if not 1 <= first <= self._max_batch_size:
+            raise InvalidInput(
+                f"model '{self._name}': batch size must be 1 to {self._max_batch_size}"
+                f" (max_batch_size), got {first}; split the request"
+            )
+        return first
+
+    def _wrong_names(self, request: InferRequest) -> InvalidInput:
+        missing = sorted(self._required - request.inputs.keys())
+        unknown = sorted(request.inputs.keys() - self._inputs.keys())
+        said = [f"input '{name}' is missing" for name in missing]
+        said += [f"unexpected inference input '{name}'" for name in unknown]
+        return InvalidInput(
+            f"model '{self._name}': {', '.join(said)};"
+            f" expected {len(self._inputs)} inputs: {_names(self._inputs)}"
+        )
+
+    def _wrong_datatype(self, spec: TensorSpec, array: np.ndarray) -> InvalidInput:
+        return InvalidInput(
+            f"model '{self._name}': input '{spec.name}' has data-type"
+            f" '{wire.datatype_of(array)}', expected '{spec.datatype}'; convert it before sending"
+        )
+
+    def _wrong_shape(self, spec: TensorSpec, array: np.ndarray) -> InvalidInput:
+        expected = [-1, *spec.dims] if self._max_batch_size else list(spec.dims)
+        batch = " (the first is the batch)" if self._max_batch_size else ""
+        return InvalidInput(
+            f"model '{self._name}': unexpected shape for input '{spec.name}':"
+            f" expected {expected}{batch}, got {list(array.shape)}; -1 stands for any size"
+        )
+
+    def _unknown_output(self, request: InferRequest) -> InvalidInput:
+        unknown = sorted(set(request.outputs) - self._outputs)
+        return InvalidInput(
+            f"model '{self._name}': unexpected inference output {_names(unknown)};"
+            f" it has {_names(self._outputs)}"
+        )
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in sorted(names))
+
+
+def _counts(rows: dict[str, int]) -> str:
+    return ", ".join(f"'{name}' has {count}" for name, count in sorted(rows.items()))

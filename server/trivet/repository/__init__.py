@@ -1,0 +1,1 @@
+"""Models on disk (`layout`, `versions`), and those that are served (`registry`, `manager`)."""

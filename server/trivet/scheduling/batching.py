@@ -1,0 +1,132 @@
+"""The scheduler of a model that runs on instances: a queue, and one driver per instance."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from trivet.backend.contract import Answer, Batch, Instance, Rows
+from trivet.clock import Clock
+from trivet.config import BatchPolicy, ModelConfig
+from trivet.errors import EngineFailed, ServeError
+from trivet.request import InferRequest, InferResponse, Stages
+from trivet.scheduling.executor import Executor
+from trivet.scheduling.queue import RequestQueue
+from trivet.scheduling.slot import Slot, measure_of
+from trivet.telemetry.statistics import Statistics
+
+log = logging.getLogger(__name__)
+
+ONE_AT_A_TIME = BatchPolicy(max_batch_size=1)
+
+
+class BatchScheduler:
+    """Whichever instance is free takes the next batch from the one queue."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        version: int,
+        instances: Sequence[tuple[Instance, Executor]],
+        statistics: Statistics,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._version = version
+        self._instances = instances
+        self._statistics = statistics
+        self._clock = clock
+        self._measure = measure_of(config)
+        policy = config.dynamic_batching or ONE_AT_A_TIME
+        self._queue = RequestQueue(config.name, policy, config.max_queue_size, clock)
+        self._drivers = [
+            asyncio.create_task(self._drive(instance, executor)) for instance, executor in instances
+        ]
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        rows, length, shape = self._measure(request.inputs)
+        reply: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
+        slot = Slot(request, rows, length, shape, self._clock.now_ns(), reply)
+        self._queue.put_nowait(slot)
+        try:
+            return await reply
+        except asyncio.CancelledError:
+            self._queue.discard(slot)
+            raise
+
+    async def close(self) -> None:
+        for driver in self._drivers:
+            driver.cancel()
+        await asyncio.gather(*self._drivers, return_exceptions=True)
+        for instance, executor in self._instances:
+            await executor.run(instance.close)
+            await executor.close()
+
+    async def _drive(self, instance: Instance, executor: Executor) -> None:
+        """Answer batches on one instance until cancelled."""
+        while True:
+            slots = await self._queue.next_batch()
+            taken_ns = self._clock.now_ns()
+            for slot in slots:
+                slot.timings.queued_ns, slot.timings.taken_ns = slot.queued_ns, taken_ns
+            await self._answer(slots, instance, executor)
+
+    async def _answer(self, slots: Sequence[Slot], instance: Instance, executor: Executor) -> None:
+        batch = Batch(
+            [Rows(slot.request.inputs, slot.request.parameters) for slot in slots],
+            self._clock.now_ns,
+        )
+        started_ns = self._clock.now_ns()
+        try:
+            answers = await executor.run(instance.execute, batch)
+        except Exception as error:  # an instance may raise anything; only this batch may feel it
+            await self._fail(slots, error, instance, executor)
+            return
+        self._stamp(slots, batch, started_ns)
+        for slot, answer in zip(slots, answers, strict=True):
+            self._settle(slot, answer)
+
+    async def _fail(
+        self, slots: Sequence[Slot], error: Exception, instance: Instance, executor: Executor
+    ) -> None:
+        """Try the requests of a failed batch once more, one by one: only the guilty one fails."""
+        if len(slots) > 1:
+            for slot in slots:
+                if not slot.reply.done():
+                    await self._answer((slot,), instance, executor)
+            return
+        if not isinstance(error, ServeError):
+            log.error("model_failed", exc_info=error, extra={"model": self._config.name})
+            error = EngineFailed(
+                f"model '{self._config.name}' version {self._version} failed on this request"
+                f" ({type(error).__name__}); the server's log has the details"
+            )
+        slots[0].reject(error)
+
+    def _stamp(self, slots: Sequence[Slot], batch: Batch, started_ns: int) -> None:
+        done_ns = self._clock.now_ns()
+        computed_ns = batch.computed_ns or done_ns
+        for slot in slots:
+            slot.timings.merged_ns = batch.merged_ns or started_ns
+            slot.timings.computed_ns = computed_ns
+            slot.timings.done_ns = done_ns
+        rows = sum(slot.rows for slot in slots)
+        self._statistics.batch_done(rows, Stages.of(slots[0].timings))
+        if longest := max(slot.length for slot in slots):
+            tokens = sum(slot.rows * slot.length for slot in slots)
+            self._statistics.tokens_computed(tokens, rows * longest - tokens)
+
+    def _settle(self, slot: Slot, answer: Answer | ServeError) -> None:
+        if isinstance(answer, ServeError):
+            slot.reject(answer)
+            return
+        slot.resolve(
+            InferResponse(
+                model=self._config.name,
+                version=self._version,
+                outputs=answer.outputs,
+                parameters=answer.parameters,
+                stages=Stages.of(slot.timings),
+            )
+        )

@@ -1,0 +1,68 @@
+"""One request waiting for its answer, with what a batch policy needs to know of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from trivet.config import BatchOrder, ModelConfig
+from trivet.request import InferRequest, InferResponse, Tensors, Timings
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A place in the queue. `reply` is settled once; a caller who left has cancelled it."""
+
+    request: InferRequest
+    rows: int
+    length: int
+    shape: object
+    queued_ns: int
+    reply: asyncio.Future[InferResponse]
+    timings: Timings = field(default_factory=Timings)
+
+    def resolve(self, response: InferResponse) -> None:
+        # The caller may have left while we computed; setting a done future would raise
+        # InvalidStateError and strand the slots behind this one.
+        if not self.reply.done():
+            self.reply.set_result(response)
+
+    def reject(self, error: BaseException) -> None:
+        if not self.reply.done():
+            self.reply.set_exception(error)
+
+
+Measure = Callable[[Tensors], tuple[int, int, object]]
+
+
+def measure_of(config: ModelConfig) -> Measure:
+    """How requests of this model are measured: inputs -> (rows, length, shape).
+
+    Only what the model's batch policy looks at is computed; the rest is 0 and None.
+    """
+    if not config.max_batch_size:
+        return lambda inputs: (1, 0, None)
+    if config.dynamic_batching is None:
+        return lambda inputs: (_rows(inputs), 0, None)
+    if config.dynamic_batching.order is BatchOrder.EQUAL_SHAPES:
+        return lambda inputs: (_rows(inputs), 0, _shape(inputs))
+    varying = tuple(
+        (spec.name, axis)
+        for spec in config.inputs
+        for axis, size in enumerate(spec.dims, start=1)
+        if size == -1
+    )
+    return lambda inputs: (_rows(inputs), _longest(inputs, varying), None)
+
+
+def _rows(inputs: Tensors) -> int:
+    return len(next(iter(inputs.values())))
+
+
+def _shape(inputs: Tensors) -> object:
+    return {name: array.shape[1:] for name, array in inputs.items()}
+
+
+def _longest(inputs: Tensors, varying: tuple[tuple[str, int], ...]) -> int:
+    return max((inputs[name].shape[axis] for name, axis in varying if name in inputs), default=0)

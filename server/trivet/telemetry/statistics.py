@@ -1,0 +1,83 @@
+"""A model version's counters, in the meaning of the protocol's ModelStatistics.
+
+Durations are sums of nanoseconds with the number of times they were added. Touched from the event
+loop only, hence without locks.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from trivet.request import Stages
+
+
+@dataclass(slots=True)
+class Duration:
+    """How often something was timed, and the sum."""
+
+    count: int = 0
+    ns: int = 0
+
+    def add(self, ns: int) -> None:
+        self.count += 1
+        self.ns += ns
+
+
+@dataclass(slots=True)
+class BatchDurations:
+    """The stages of all executions of one batch size."""
+
+    compute_input: Duration = field(default_factory=Duration)
+    compute_infer: Duration = field(default_factory=Duration)
+    compute_output: Duration = field(default_factory=Duration)
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counts of one model version since it was loaded.
+
+    inference_count counts rows, execution_count batches; a pipeline counts its own requests as
+    executions of their rows. tokens and padding_tokens: what length-aware batches held.
+    """
+
+    last_inference_ms: int = 0  # since the epoch; 0: none yet
+    inference_count: int = 0
+    execution_count: int = 0
+    success: Duration = field(default_factory=Duration)
+    fail: Duration = field(default_factory=Duration)
+    queue: Duration = field(default_factory=Duration)
+    compute_input: Duration = field(default_factory=Duration)
+    compute_infer: Duration = field(default_factory=Duration)
+    compute_output: Duration = field(default_factory=Duration)
+    batches: dict[int, BatchDurations] = field(default_factory=dict)  # by rows
+    tokens: int = 0
+    padding_tokens: int = 0
+
+    def request_done(self, rows: int, total_ns: int, stages: Stages) -> None:
+        """Count one answered request."""
+        self.inference_count += rows
+        self.last_inference_ms = time.time_ns() // 1_000_000
+        self.success.add(total_ns)
+        self.queue.add(stages.queue_ns)
+        self.compute_input.add(stages.compute_input_ns)
+        self.compute_infer.add(stages.compute_infer_ns)
+        self.compute_output.add(stages.compute_output_ns)
+
+    def request_failed(self, total_ns: int) -> None:
+        """Count one request that got an error instead of an answer."""
+        self.last_inference_ms = time.time_ns() // 1_000_000
+        self.fail.add(total_ns)
+
+    def batch_done(self, rows: int, stages: Stages) -> None:
+        """Count one execution."""
+        self.execution_count += 1
+        batch = self.batches.setdefault(rows, BatchDurations())
+        batch.compute_input.add(stages.compute_input_ns)
+        batch.compute_infer.add(stages.compute_infer_ns)
+        batch.compute_output.add(stages.compute_output_ns)
+
+    def tokens_computed(self, tokens: int, padding: int) -> None:
+        """Count what a length-aware batch held, and what was computed for nothing."""
+        self.tokens += tokens
+        self.padding_tokens += padding

@@ -1,0 +1,1 @@
+"""For tests of trivet and of backends: time under control (`clock`)."""
