@@ -124,7 +124,7 @@ def decode_raw(raw: bytes | memoryview, datatype: str, shape: Sequence[int]) -> 
     if found != count * size:
         raise WireError(
             f"{datatype} of shape {list(shape)} takes {count * size} bytes, but {found} came; "
-            f"send {size} for each of the {count} elements"
+            f"send {size} for each element"
         )
     array = np.frombuffer(raw, _safe_dtype(datatype), count) if count else _empty(datatype)
     return _frozen((_as_bools(array) if datatype == "BOOL" else array).reshape(shape))
@@ -258,8 +258,8 @@ def _split(raw: bytes, count: int, shape: Sequence[int]) -> list[bytes]:
         elements.append(raw[start:place])
     if place != end:
         raise WireError(
-            f"BYTES has {end - place} bytes left after the {count} elements of shape "
-            f"{list(shape)}; send as many elements as the shape says"
+            f"BYTES has {end - place} bytes left after the last element of shape {list(shape)}; "
+            "send as many elements as the shape says"
         )
     return elements
 
