@@ -1,0 +1,54 @@
+"""Clients of trivet, and of any server of the KServe v2 protocol: text or numpy in and out.
+
+    with Client("127.0.0.1:8001") as client:
+        client.fill_mask("The cat sat on the [MASK].").masks[0].candidates[0].token
+        client.embed(["one text", "and another"]).vectors  # float32 [2, width]
+
+`AsyncClient` has the same methods for asyncio. Errors are in `trivet_client.errors`.
+"""
+
+from trivet_client.aio_client import AsyncClient
+from trivet_client.client import Client
+from trivet_client.errors import TrivetError
+from trivet_client.values import (
+    BatchStatistics,
+    Candidate,
+    Cost,
+    Duration,
+    Embedding,
+    Embeddings,
+    Failure,
+    FilledMask,
+    FilledText,
+    InferRequest,
+    InferResult,
+    ModelConfig,
+    ModelMetadata,
+    ModelState,
+    ModelStatistics,
+    ServerMetadata,
+    TensorMetadata,
+)
+
+__all__ = [
+    "AsyncClient",
+    "BatchStatistics",
+    "Candidate",
+    "Client",
+    "Cost",
+    "Duration",
+    "Embedding",
+    "Embeddings",
+    "Failure",
+    "FilledMask",
+    "FilledText",
+    "InferRequest",
+    "InferResult",
+    "ModelConfig",
+    "ModelMetadata",
+    "ModelState",
+    "ModelStatistics",
+    "ServerMetadata",
+    "TensorMetadata",
+    "TrivetError",
+]

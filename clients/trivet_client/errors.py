@@ -1,0 +1,150 @@
+"""What a call can fail with: one class per gRPC status, all made here.
+
+`except NotFound` catches one status, `except TrivetError` all of them. A request that cannot be
+written down at all (a numpy dtype without a name on the wire) is refused with the same classes
+before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import grpc
+import grpc.aio
+
+
+class TrivetError(Exception):
+    """A call failed. `code` is the gRPC status, `message` names the cause and the cure."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(code, message)  # both, so that a pickled error comes back whole
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Cancelled(TrivetError):
+    """The call was cancelled at the other end."""
+
+
+class Unknown(TrivetError):
+    """The server failed without saying how."""
+
+
+class InvalidArgument(TrivetError):
+    """The request itself is wrong; sending it again cannot help."""
+
+
+class DeadlineExceeded(TrivetError):
+    """The answer did not come within the timeout."""
+
+
+class NotFound(TrivetError):
+    """No such model, or no ready version of it."""
+
+
+class AlreadyExists(TrivetError):
+    """What was to be made is there already."""
+
+
+class PermissionDenied(TrivetError):
+    """The caller may not do this."""
+
+
+class ResourceExhausted(TrivetError):
+    """A limit was passed, most often of a message's size."""
+
+
+class FailedPrecondition(TrivetError):
+    """The server's state does not allow this."""
+
+
+class Aborted(TrivetError):
+    """The server gave the call up halfway."""
+
+
+class OutOfRange(TrivetError):
+    """A value lies outside the valid range."""
+
+
+class Unimplemented(TrivetError):
+    """The server does not offer this."""
+
+
+class Internal(TrivetError):
+    """The model, the server or its answer is broken."""
+
+
+class Unavailable(TrivetError):
+    """Not now: no server there, the model is loading or draining, or its queue is full. Retry."""
+
+
+class DataLoss(TrivetError):
+    """Data was lost for good."""
+
+
+class Unauthenticated(TrivetError):
+    """The call carries no valid credentials."""
+
+
+_CLASSES: Mapping[grpc.StatusCode, type[TrivetError]] = {
+    grpc.StatusCode.CANCELLED: Cancelled,
+    grpc.StatusCode.UNKNOWN: Unknown,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.ABORTED: Aborted,
+    grpc.StatusCode.OUT_OF_RANGE: OutOfRange,
+    grpc.StatusCode.UNIMPLEMENTED: Unimplemented,
+    grpc.StatusCode.INTERNAL: Internal,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DATA_LOSS: DataLoss,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+}
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+
+# How grpc begins the status text it makes up itself when nobody listens.
+_NO_CONNECTION = "failed to connect to all addresses"
+# All that grpc says when its own clock ran out.
+_NO_TIME = "Deadline Exceeded"
+
+
+def error_of(code: grpc.StatusCode, message: str) -> TrivetError:
+    """The error of a status, as an instance of the status's own class."""
+    return _CLASSES.get(code, TrivetError)(code, message)
+
+
+def invalid(message: str) -> TrivetError:
+    """The error of a request that cannot be sent."""
+    return error_of(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def broken(message: str) -> TrivetError:
+    """The error of an answer that cannot be understood."""
+    return error_of(grpc.StatusCode.INTERNAL, message)
+
+
+def code_of(number: int) -> grpc.StatusCode:
+    """The status behind its number; UNKNOWN for a number gRPC does not have."""
+    return _BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN)
+
+
+def error_from_rpc(error: grpc.RpcError, address: str) -> TrivetError:
+    """The error behind what grpc raised. `address` is named where no server answers."""
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
+        return error_of(grpc.StatusCode.UNKNOWN, str(error))
+    code, message = error.code(), error.details() or error.code().name
+    if code is grpc.StatusCode.UNAVAILABLE and message.startswith(_NO_CONNECTION):
+        message = (
+            f"no server answers at {address}; start one with `trivet serve`, or mend the address "
+            f"({message})"
+        )
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED and message == _NO_TIME:
+        message = f"{address} did not answer within the timeout; retry, or allow more time"
+    return error_of(code, message)
