@@ -5,7 +5,7 @@ A transport knows bytes and these types; a method knows no transport. So either 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,9 +32,13 @@ class Call(Protocol):
         """Metadata sent after the answer."""
 
 
+# A generator rather than any iterator: a transport closes it (`aclose`) when the call is over, so
+# that what it holds is let go of at once and not when memory is collected.
+Answers = AsyncGenerator[bytes, None]
+
 UnaryHandler = Callable[[bytes, Call], Awaitable[bytes]]
-ServerStreamHandler = Callable[[bytes, Call], AsyncIterator[bytes]]
-BidiStreamHandler = Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]
+ServerStreamHandler = Callable[[bytes, Call], Answers]
+BidiStreamHandler = Callable[[AsyncIterator[bytes], Call], Answers]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,148 @@
+"""The protocol's messages to requests, and answers to the protocol's messages.
+
+What can be seen to be wrong without the model's configuration is refused here; the rest is refused
+by the model itself. Texts name model and tensor; the caller adds the request's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from trivet.errors import InvalidInput
+from trivet.frontend.parameters import (
+    check_input_parameters,
+    check_output_parameters,
+    fill_parameters,
+    request_parameters,
+)
+from trivet.request import InferRequest, InferResponse, Tensors
+from trivet_protos import wire
+from trivet_protos.generated import grpc_service_pb2 as pb
+
+_MAX_VERSION = 2**63 - 1
+_SHOWN = 40  # characters of a client's word that a message repeats
+
+Input = pb.ModelInferRequest.InferInputTensor
+
+
+def version_of(text: str, model: str) -> int | None:
+    """The version a request names; None where it leaves the choice to the server.
+
+    Raises InvalidInput for anything but a positive integer as a repository spells it.
+    """
+    if not text:
+        return None
+    if text.isascii() and text.isdigit() and len(text) < 20 and text[0] != "0":
+        version = int(text)
+        if version <= _MAX_VERSION:
+            return version
+    raise InvalidInput(
+        f"model '{model}': version {text[:_SHOWN]!r} is no positive integer; send one such as '1',"
+        " or none for the latest"
+    )
+
+
+def request_of(message: pb.ModelInferRequest) -> InferRequest:
+    """Read a request. Its arrays are read-only views of the message's own bytes where raw.
+
+    Raises InvalidInput for a request that is wrong whatever the model, Unimplemented for one that
+    asks for what this server does not offer.
+    """
+    model = message.model_name
+    return InferRequest(
+        model=model,
+        version=version_of(message.model_version, model),
+        id=message.id,
+        inputs=_inputs(message, model),
+        outputs=_requested_outputs(message, model) if message.outputs else (),
+        parameters=request_parameters(message.parameters, model) if message.parameters else {},
+    )
+
+
+def fill_response(
+    message: pb.ModelInferResponse, request: InferRequest, response: InferResponse
+) -> None:
+    """Write an answer: the outputs asked for, in the order asked for, always as raw contents."""
+    message.model_name = response.model
+    message.model_version = str(response.version)
+    if request.id:
+        message.id = request.id
+    if response.parameters:
+        fill_parameters(message.parameters, response.parameters)
+    outputs = response.outputs
+    for name in request.outputs or outputs:
+        array = outputs[name]
+        message.outputs.add(name=name, datatype=wire.datatype_of(array), shape=array.shape)
+        message.raw_output_contents.append(wire.encode_raw(array))
+
+
+def _inputs(message: pb.ModelInferRequest, model: str) -> Tensors:
+    raws, tensors = message.raw_input_contents, message.inputs
+    if raws and len(raws) != len(tensors):
+        raise _wrong_raw_count(message, model)
+    inputs: dict[str, np.ndarray] = {}
+    for place, tensor in enumerate(tensors):
+        name = tensor.name
+        if name in inputs:
+            raise InvalidInput(f"model '{model}': input '{name}' came twice; send each input once")
+        if tensor.parameters:
+            check_input_parameters(tensor, model)
+        try:
+            inputs[name] = _array(tensor, raws[place] if raws else None, model)
+        except wire.WireError as error:
+            raise InvalidInput(f"model '{model}': input '{name}': {error}") from None
+    return inputs
+
+
+def _array(tensor: Input, raw: bytes | None, model: str) -> np.ndarray:
+    shape = tuple(tensor.shape)
+    if tensor.HasField("contents"):
+        if raw is not None:
+            raise _both(tensor, model)
+        return wire.decode_typed(tensor.contents, tensor.datatype, shape)
+    if raw is None:
+        raise InvalidInput(
+            f"model '{model}': input '{tensor.name}' has no data; send it in raw_input_contents,"
+            " or in its own contents"
+        )
+    return wire.decode_raw(raw, tensor.datatype, shape)
+
+
+def _requested_outputs(message: pb.ModelInferRequest, model: str) -> tuple[str, ...]:
+    names: dict[str, None] = {}  # a set in order
+    for output in message.outputs:
+        if output.name in names:
+            raise InvalidInput(
+                f"model '{model}': output '{output.name}' is asked for twice; ask once"
+            )
+        if output.parameters:
+            check_output_parameters(output, model)
+        names[output.name] = None
+    return tuple(names)
+
+
+def _wrong_raw_count(message: pb.ModelInferRequest, model: str) -> InvalidInput:
+    """Of several things wrong, name first what most likely led to the others."""
+    for tensor in message.inputs:
+        if tensor.parameters:
+            check_input_parameters(tensor, model)
+        if tensor.HasField("contents"):
+            return _both(tensor, model)
+    return InvalidInput(
+        f"model '{model}': raw_input_contents has {len(message.raw_input_contents)} entries for"
+        f" {len(message.inputs)} inputs ({_names(tensor.name for tensor in message.inputs)});"
+        " send one entry per input, in the inputs' order"
+    )
+
+
+def _both(tensor: Input, model: str) -> InvalidInput:
+    return InvalidInput(
+        f"model '{model}': input '{tensor.name}' has typed contents beside raw_input_contents;"
+        " send all inputs one way or the other"
+    )
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

@@ -1,0 +1,1 @@
+"""Carrying messages: a transport serves a table of methods (`frontend.method`) on a socket."""
