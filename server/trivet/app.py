@@ -1,0 +1,64 @@
+"""The composition root: builds the whole server from values, and takes it down in reverse.
+
+Reading it is the tour of the system. Nothing below it reads the environment or a global.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from trivet import plugins
+from trivet.clock import SystemClock
+from trivet.errors import InvalidConfig
+from trivet.frontend.services import DEFAULT_SERVER_NAME, methods
+from trivet.repository.manager import Manager
+from trivet.repository.registry import Registry
+from trivet.transport.grpcio import Options, serving
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """Everything an operator can set."""
+
+    repositories: tuple[Path, ...]
+    grpc: Options
+    server_name: str = DEFAULT_SERVER_NAME
+    exit_on_error: bool = True  # end if a model cannot be loaded, instead of serving the others
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A server that is ready."""
+
+    grpc_port: int
+    registry: Registry
+
+
+@asynccontextmanager
+async def running(config: ServerConfig) -> AsyncIterator[App]:
+    """Serve until the block ends: refuse new calls, answer the accepted ones, unload - in order.
+
+    The port is open, and health answers NOT_SERVING, while models still load.
+    Raises InvalidConfig if the port is taken, a repository cannot be read or, with
+    `exit_on_error`, a model cannot be loaded.
+    """
+    async with AsyncExitStack() as stack:
+        clock = SystemClock()
+        cores = len(os.sched_getaffinity(0))
+        registry = Registry()
+        manager = Manager(config.repositories, registry, plugins.load_backend, clock, cores)
+        await manager.scan()
+        stack.push_async_callback(manager.unload_all)
+        draining = asyncio.Event()
+        table = methods(registry, draining=draining, server_name=config.server_name)
+        port = await stack.enter_async_context(serving(table, config.grpc))
+        stack.callback(draining.set)
+        await manager.load()
+        if manager.faults and config.exit_on_error:
+            raise InvalidConfig(manager.faults)
+        yield App(port, registry)

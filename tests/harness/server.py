@@ -1,0 +1,77 @@
+"""`trivet serve` as a process of its own, on a port the system chose."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+READY = re.compile(r"serving on (\S+:\d+)")
+STOP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A running server."""
+
+    address: str
+    process: subprocess.Popen[str]
+
+    @property
+    def rss_mb(self) -> float:
+        """Resident memory now, in MB (2**20 bytes)."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found, status
+        return int(found[1]) / 1024
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds used so far, user and system."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def serving(repository: Path, *flags: str, log: Path | None = None) -> Iterator[ServerProcess]:
+    """Serve until the block ends; the process is gone afterwards, whatever happened.
+
+    log: where the server's stderr goes; None leaves it with the caller's.
+    """
+    command = [sys.executable, "-m", "trivet", "serve", "--model-repository", str(repository)]
+    stderr = log.open("w") if log else None
+    process = subprocess.Popen(
+        [*command, "--grpc-port", "0", *flags], stdout=subprocess.PIPE, stderr=stderr, text=True
+    )
+    try:
+        yield ServerProcess(_address(process), process)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert process.stdout
+        process.stdout.close()
+        if stderr:
+            stderr.close()
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    for line in process.stdout:
+        if found := READY.search(line):
+            return found[1]
+    raise RuntimeError(f"the server ended with status {process.wait()} before it was ready")
