@@ -57,11 +57,23 @@ class Platform(Enum):
     ENSEMBLE = "ensemble"
 
 
+class InstanceKind(Enum):
+    """Where the instances of a group run."""
+
+    AUTO = "auto"  # the backend decides
+    CPU = "cpu"
+    GPU = "gpu"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceGroup:
-    """How many copies of the model run. gpus: device numbers; empty means CPU."""
+    """How many copies of the model run, and where.
+
+    gpus: device numbers; empty for a GPU group means every GPU there is.
+    """
 
     count: int = 1
+    kind: InstanceKind = InstanceKind.AUTO
     gpus: tuple[int, ...] = ()
 
 

@@ -1,0 +1,55 @@
+"""Which backend runs a model: said by `backend`, by Triton's `platform`, or by a file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from trivet.config import ModelConfig
+
+# Triton's older way to name a backend and its format in one word.
+BACKEND_BY_PLATFORM = {
+    "onnxruntime_onnx": "onnxruntime",
+    "pytorch_libtorch": "pytorch",
+    "tensorflow_graphdef": "tensorflow",
+    "tensorflow_savedmodel": "tensorflow",
+    "tensorrt_plan": "tensorrt",
+}
+
+# What a version folder holds when default_model_filename says nothing. In order of preference: a
+# folder with model.onnx and tokenizer.json is a model that keeps its tokenizer beside it.
+ARTIFACT_BY_BACKEND = {
+    "onnxruntime": "model.onnx",
+    "tensorrt": "model.plan",
+    "openvino": "model.xml",
+    "pytorch": "model.pt",
+    "torch": "model.pt",
+    "python": "model.py",
+    "tokenizers": "tokenizer.json",
+}
+
+
+def backend_of(config: ModelConfig, filenames: Collection[str]) -> str:
+    """The backend's name: as written, else told by a file's name; "" where nothing tells it.
+
+    filenames: what lies in the version's folder. A pipeline has no backend.
+    """
+    if config.backend or config.is_pipeline:
+        return config.backend
+    if config.default_model_filename:
+        return _backend_by_name(config.default_model_filename)
+    found = (backend for backend, name in ARTIFACT_BY_BACKEND.items() if name in filenames)
+    return next(found, "")
+
+
+def artifact_of(config: ModelConfig, backend: str) -> str:
+    """The file (or folder) a version must hold; "" where the backend alone knows."""
+    return config.default_model_filename or ARTIFACT_BY_BACKEND.get(backend, "")
+
+
+def _backend_by_name(filename: str) -> str:
+    """By the whole name, else by its ending: bert.int8.onnx runs like model.onnx."""
+    ending = filename.rpartition(".")[2]
+    for backend, name in ARTIFACT_BY_BACKEND.items():
+        if filename == name or (name.startswith("model.") and f"model.{ending}" == name):
+            return backend
+    return ""

@@ -1,0 +1,97 @@
+"""Which fields of config.pbtxt this version serves: a field is read, ignored or refused by name.
+
+A path leaves out indexes and map keys: "input.reshape" is that field of every input. What stands
+in neither table is read by `reader`, `batching` or `ensemble`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from google.protobuf.message import Message
+
+from trivet.config_file.faults import Faults
+from trivet_protos.generated import model_config_pb2 as pb
+
+# Harmless: leaving them out of account changes no answer.
+IGNORED = frozenset(
+    {
+        "cc_model_filenames",  # other files for other GPUs; default_model_filename serves on all
+        "ensemble_scheduling.max_inflight_requests",  # holds back decoupled steps; there are none
+        "input.format",  # says what dimensions mean, not what they are
+        "instance_group.host_policy",
+        "instance_group.name",
+        "metric_tags",
+        "model_metrics",
+        "optimization.cuda",  # speed only
+        "optimization.eager_batching",
+        "optimization.gather_kernel_buffer_threshold",
+        "optimization.graph",
+        "optimization.input_pinned_memory",
+        "optimization.output_pinned_memory",
+        "optimization.priority",
+    }
+)
+
+# They would change answers, or when and whether a request is answered. Path -> cure.
+REFUSED = {
+    "batch_input": "remove it; the model gets its own inputs only",
+    "batch_output": "remove it",
+    "dynamic_batching.default_priority_level": "remove it; requests are served in turn",
+    "dynamic_batching.default_queue_policy.allow_timeout_override": (
+        "remove it; set the deadline of the call instead"
+    ),
+    "dynamic_batching.default_queue_policy.default_timeout_microseconds": (
+        "remove it; set the deadline of the call instead"
+    ),
+    "dynamic_batching.default_queue_policy.timeout_action": "remove it",
+    "dynamic_batching.preserve_ordering": "remove it",
+    "dynamic_batching.priority_levels": "remove it; requests are served in turn",
+    "dynamic_batching.priority_queue_policy": "remove it; requests are served in turn",
+    "ensemble_scheduling.step.model_namespace": "remove it; model names are unique",
+    "input.allow_ragged_batch": (
+        'remove it; parameters { key: "max_batch_tokens" ... } batches mixed lengths'
+    ),
+    "input.is_non_linear_format_io": "remove it",
+    "input.is_shape_tensor": "remove it",
+    "input.reshape": "remove it; give the dims of the model itself",
+    "instance_group.passive": "remove it",
+    "instance_group.profile": "remove it",
+    "instance_group.rate_limiter": "remove it",
+    "instance_group.secondary_devices": "remove it",
+    "model_operations": "remove it",
+    "model_repository_agents": "remove it",
+    "model_transaction_policy.decoupled": "set it to false; every request gets one answer",
+    "model_warmup": "remove it; every instance is warmed up with a sample of its inputs",
+    "optimization.execution_accelerators": "remove it",
+    "output.is_non_linear_format_io": "remove it",
+    "output.is_shape_tensor": "remove it",
+    "output.reshape": "remove it; give the dims of the model itself",
+    "response_cache.enable": "set it to false",
+    "runtime": "remove it; name the backend alone",
+    "sequence_batching": "remove it; serve requests that do not depend on one another",
+}
+
+
+def refuse_unserved(message: pb.ModelConfig, where: str, faults: Faults) -> None:
+    """Add a fault for every field that is set and not served yet."""
+    for place, path in _set_fields(message):
+        if path in REFUSED:
+            what = "not served by this version of trivet"
+            faults.add(f"{where}: {place}", what, REFUSED[path])
+
+
+def _set_fields(message: Message, place: str = "", path: str = "") -> Iterator[tuple[str, str]]:
+    """Every field that is set, outermost first: (place with indexes, path without)."""
+    for field, value in message.ListFields():
+        own_place, own_path = f"{place}{field.name}", f"{path}{field.name}"
+        yield own_place, own_path
+        if own_path in REFUSED or own_path in IGNORED or field.message_type is None:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            continue
+        if isinstance(value, Message):
+            yield from _set_fields(value, f"{own_place}.", f"{own_path}.")
+            continue
+        for index, child in enumerate(value):
+            yield from _set_fields(child, f"{own_place}[{index}].", f"{own_path}.")

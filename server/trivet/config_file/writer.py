@@ -1,0 +1,104 @@
+"""A `ModelConfig` back to an `inference.ModelConfig` message, as the ModelConfig RPC answers it."""
+
+from __future__ import annotations
+
+from trivet.config import (
+    BatchPolicy,
+    InstanceGroup,
+    InstanceKind,
+    ModelConfig,
+    Step,
+    TensorSpec,
+    VersionPolicy,
+)
+from trivet.config_file.datatypes import data_type
+from trivet.config_file.ensemble import LATEST
+from trivet_protos.generated import model_config_pb2 as pb
+
+_KINDS = {
+    InstanceKind.AUTO: pb.ModelInstanceGroup.KIND_AUTO,
+    InstanceKind.CPU: pb.ModelInstanceGroup.KIND_CPU,
+    InstanceKind.GPU: pb.ModelInstanceGroup.KIND_GPU,
+}
+
+
+def to_proto(config: ModelConfig) -> pb.ModelConfig:
+    """The configuration as it is served: completed, with defaults written out.
+
+    Reading the message's text gives the same values again, but for the symbols of dimensions,
+    which the file format has no place for.
+    """
+    message = pb.ModelConfig(
+        name=config.name,
+        platform=config.platform,
+        backend=config.backend,
+        max_batch_size=config.max_batch_size,
+        input=[_input(spec) for spec in config.inputs],
+        output=[_output(spec) for spec in config.outputs],
+        version_policy=_version_policy(config.version_policy),
+        default_model_filename=config.default_model_filename,
+        parameters={
+            key: pb.ModelParameter(string_value=value) for key, value in config.parameters.items()
+        },
+    )
+    if config.is_pipeline:
+        message.ensemble_scheduling.step.extend(_step(step) for step in config.steps)
+    else:
+        message.instance_group.extend(_instance_group(group) for group in config.instance_groups)
+    if config.dynamic_batching:
+        message.dynamic_batching.CopyFrom(_batching(config.dynamic_batching, config.max_queue_size))
+    if config.decoupled:
+        message.model_transaction_policy.decoupled = True
+    return message
+
+
+def _input(spec: TensorSpec) -> pb.ModelInput:
+    return pb.ModelInput(
+        name=spec.name,
+        data_type=data_type(spec.datatype),
+        dims=spec.dims,
+        optional=spec.optional,
+    )
+
+
+def _output(spec: TensorSpec) -> pb.ModelOutput:
+    return pb.ModelOutput(
+        name=spec.name,
+        data_type=data_type(spec.datatype),
+        dims=spec.dims,
+        label_filename=spec.label_filename,
+    )
+
+
+def _version_policy(policy: VersionPolicy) -> pb.ModelVersionPolicy:
+    message = pb.ModelVersionPolicy()
+    if policy.specific:
+        message.specific.versions.extend(policy.specific)
+    elif policy.latest:
+        message.latest.num_versions = policy.latest
+    else:
+        message.all.SetInParent()
+    return message
+
+
+def _instance_group(group: InstanceGroup) -> pb.ModelInstanceGroup:
+    return pb.ModelInstanceGroup(count=group.count, kind=_KINDS[group.kind], gpus=group.gpus)
+
+
+def _batching(policy: BatchPolicy, max_queue_size: int) -> pb.ModelDynamicBatching:
+    message = pb.ModelDynamicBatching(
+        preferred_batch_size=policy.preferred_batch_sizes,
+        max_queue_delay_microseconds=policy.max_queue_delay_us,
+    )
+    if max_queue_size:
+        message.default_queue_policy.max_queue_size = max_queue_size
+    return message
+
+
+def _step(step: Step) -> pb.ModelEnsembling.Step:
+    return pb.ModelEnsembling.Step(
+        model_name=step.model,
+        model_version=LATEST if step.version is None else step.version,
+        input_map=step.input_map,
+        output_map=step.output_map,
+    )
