@@ -1,0 +1,197 @@
+"""A backend that echoes: each output is the input of the same position, of any type and shape.
+
+Its parameters make it slow, broken or picky, so that a server around it can be tested and loaded
+without a model. It goes through `Stacked` like any dense engine: rows are padded, and cut again.
+A test may hold it at a gate and see what it executed:
+
+    gate = threading.Event()
+    backend = FakeBackend(gate)
+    ...
+    backend.wait_for_batches(1, timeout_s=10)  # the first is at the gate; what comes now queues
+    gate.set()
+    assert backend.batches == [Executed(rows=(1,), elements=4), Executed(rows=(1, 1), elements=10)]
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from trivet.backend.contract import Answer, Batch, LoadContext, Signature
+from trivet.backend.stacked import Stacked
+from trivet.config import ModelConfig, TensorSpec
+from trivet.errors import EngineFailed, Fault
+from trivet.request import Tensors
+from trivet_backends.parameters import Parameter, Reader, switch, text, whole
+
+DELAY_US = whole("delay_us", 0, "Microseconds every execute takes.")
+DELAY_US_PER_TOKEN = whole(
+    "delay_us_per_token", 0, "Microseconds per element of the first input, padding included."
+)
+FAIL = switch("fail", False, "Every execute raises.")
+POISON = text("poison", "", "A first input that holds this value makes its whole batch raise.")
+FAIL_TO_OPEN = switch("fail_to_open", False, "Opening is refused.")
+PARAMETERS: tuple[Parameter[Any], ...] = (DELAY_US, DELAY_US_PER_TOKEN, FAIL, POISON, FAIL_TO_OPEN)
+
+# What an artifact would tell: `symbols.<tensor>` names the tensor's dimensions after the batch
+# dimension, e.g. "tokens" or "tokens,width"; an empty name is a size that follows no input.
+_SYMBOLS = "symbols."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    """One batch: the rows of each request, and the elements of the first input as computed."""
+
+    rows: tuple[int, ...]
+    elements: int
+
+
+class FakeBackend:
+    """Opens nothing: the config says all. `batches`: what was executed, in the order of start."""
+
+    def __init__(self, gate: threading.Event | None = None) -> None:
+        """gate: every batch waits until it is set, after it was noted in `batches`."""
+        self._gate = gate
+        self._noted = threading.Condition()
+        self.batches: list[Executed] = []
+
+    def open(self, config: ModelConfig, context: LoadContext) -> FakeArtifact:
+        """Read the parameters.
+
+        Raises InvalidConfig: `fail_to_open`, a parameter out of its range, outputs that are not
+        like the inputs they echo.
+        """
+        reader = Reader(config)
+        reader.look_for_typos(PARAMETERS)
+        if reader.value(FAIL_TO_OPEN):
+            reader.fault(FAIL_TO_OPEN.name, "it is switched on", "switch it off")
+        behaviour = Behaviour(
+            delay_us=reader.value(DELAY_US),
+            delay_us_per_token=reader.value(DELAY_US_PER_TOKEN),
+            fail=reader.value(FAIL),
+            poison=reader.value(POISON),
+        )
+        reader.faults.extend(_not_echoed(config))
+        reader.done()
+        return FakeArtifact(self, behaviour)
+
+    def pass_gate(self, executed: Executed) -> None:
+        """Note a batch, and wait for the gate."""
+        with self._noted:
+            self.batches.append(executed)
+            self._noted.notify_all()
+        if self._gate is not None:
+            self._gate.wait()
+
+    def wait_for_batches(self, count: int, timeout_s: float) -> None:
+        """Wait until so many batches have started. Raises TimeoutError if they do not in time."""
+        with self._noted:
+            if not self._noted.wait_for(lambda: len(self.batches) >= count, timeout_s):
+                raise TimeoutError(f"{len(self.batches)} of {count} batches in {timeout_s} s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """What the parameters of these names say."""
+
+    delay_us: int
+    delay_us_per_token: int
+    fail: bool
+    poison: str
+
+    def apply(self, first: np.ndarray) -> None:
+        """Take the time, and raise EngineFailed if so asked. first: the first input, padded."""
+        delay_us = self.delay_us + self.delay_us_per_token * first.size
+        if delay_us:
+            time.sleep(delay_us / 1_000_000)
+        if self.fail:
+            raise EngineFailed("fake: told to fail")
+        if self.poison and _holds(first, self.poison):
+            raise EngineFailed(f"fake: poisoned by {self.poison}")
+
+
+class FakeArtifact:
+    """Nothing but the behaviour asked for."""
+
+    def __init__(self, backend: FakeBackend, behaviour: Behaviour) -> None:
+        self._backend = backend
+        self._behaviour = behaviour
+
+    @property
+    def signature(self) -> Signature:
+        """Empty: config.pbtxt has to name the tensors."""
+        return Signature()
+
+    def instance(self, config: ModelConfig) -> FakeInstance:
+        config = replace(
+            config,
+            inputs=tuple(_with_symbols(spec, config) for spec in config.inputs),
+            outputs=tuple(_with_symbols(spec, config) for spec in config.outputs),
+        )
+        return FakeInstance(self._backend, self._behaviour, config)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class FakeInstance:
+    """Notes the batch, waits at the gate, and echoes."""
+
+    def __init__(self, backend: FakeBackend, behaviour: Behaviour, config: ModelConfig) -> None:
+        self._backend = backend
+        self._behaviour = behaviour
+        self._inputs = [spec.name for spec in config.inputs]
+        self._outputs = [spec.name for spec in config.outputs]
+        self._batches = config.max_batch_size > 0
+        self._stacked = Stacked(self._echo, config)
+        self._rows: tuple[int, ...] = ()  # of the requests being executed
+
+    def execute(self, batch: Batch) -> Sequence[Answer]:
+        firsts = [request.inputs[self._inputs[0]] for request in batch.requests]
+        self._rows = tuple(len(first) if self._batches else 1 for first in firsts)
+        return self._stacked.execute(batch)
+
+    def close(self) -> None:
+        self._stacked.close()
+
+    def _echo(self, inputs: Tensors) -> Tensors:
+        first = inputs[self._inputs[0]]
+        self._backend.pass_gate(Executed(rows=self._rows, elements=first.size))
+        self._behaviour.apply(first)
+        echoed = zip(self._outputs, self._inputs, strict=False)  # an input may have no echo
+        return {output: inputs[name] for output, name in echoed}
+
+
+def _holds(array: np.ndarray, value: str) -> bool:
+    """Whether any element, written as text, is `value`: 666, 0.5, True, a BYTES text."""
+    if array.dtype == object:
+        return value.encode() in array.ravel().tolist()
+    return value in map(str, array.ravel().tolist())
+
+
+def _not_echoed(config: ModelConfig) -> list[Fault]:
+    """Outputs that have no input to echo, or one of another type."""
+    where = f"{config.name}/config.pbtxt: output"
+    if not config.inputs:
+        return [Fault(f"{config.name}/config.pbtxt: input", "there is none", "name one to echo")]
+    faults = []
+    for i, output in enumerate(config.outputs):
+        if i >= len(config.inputs):
+            what = f"'{output.name}' has no input to echo"
+            faults.append(Fault(f"{where}[{i}]", what, f"add input[{i}]"))
+        elif config.inputs[i].datatype != output.datatype:
+            what = f"is {output.datatype} and echoes an input of {config.inputs[i].datatype}"
+            faults.append(Fault(f"{where}[{i}].data_type", what, "give both the same"))
+    return faults
+
+
+def _with_symbols(spec: TensorSpec, config: ModelConfig) -> TensorSpec:
+    symbols = config.parameters.get(f"{_SYMBOLS}{spec.name}")
+    if symbols is None:
+        return spec
+    return replace(spec, symbols=tuple(symbol.strip() for symbol in symbols.split(",")))

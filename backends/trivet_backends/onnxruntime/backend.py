@@ -1,0 +1,115 @@
+"""ONNX graphs on ONNX Runtime's CPU engine.
+
+One session per version serves all its instances: `run` is thread-safe and releases the GIL, and
+a second session would need a second copy of the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trivet.backend.contract import LoadContext, Signature
+from trivet.backend.stacked import Stacked
+from trivet.config import ModelConfig
+from trivet.errors import EngineFailed, Fault, InvalidConfig, InvalidInput
+from trivet.request import Tensors
+from trivet_backends.checks import artifact_file, not_installed
+from trivet_backends.onnxruntime.faults import plain_text
+from trivet_backends.onnxruntime.options import Options
+from trivet_backends.onnxruntime.signature import signature
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+class OnnxRuntimeBackend:
+    """Opens `model.onnx`, or the file named in default_model_filename."""
+
+    def open(self, config: ModelConfig, context: LoadContext) -> OnnxArtifact:
+        """Open a version's graph.
+
+        Raises InvalidConfig: engine not installed, no such file, no graph this engine can run, a
+        tensor type that cannot be served, a parameter out of its range.
+        """
+        options = Options.read(config, context.threads)
+        path = artifact_file(context, config.default_model_filename or "model.onnx")
+        where = f"{context.where}/{path.name}"
+        session = _open_session(path, where, options, context)
+        told = signature(session.get_inputs(), session.get_outputs(), where)
+        return OnnxArtifact(session, told, context.path)
+
+
+class OnnxArtifact:
+    """One graph with its weights."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, told: Signature, folder: Path):
+        self._session: onnxruntime.InferenceSession | None = session
+        self._folder = folder
+        self._signature = told
+
+    @property
+    def signature(self) -> Signature:
+        """The graph's inputs and outputs."""
+        return self._signature
+
+    def instance(self, config: ModelConfig) -> Stacked:
+        """One more caller of the session, computing the outputs that the config names."""
+        names = [spec.name for spec in config.outputs]
+        strings = frozenset(spec.name for spec in config.inputs if spec.datatype == "BYTES")
+        return Stacked(partial(self._run, names, strings), config)
+
+    def close(self) -> None:
+        """Let go of the weights, whoever may still hold an instance."""
+        self._session = None
+
+    def _run(self, names: Sequence[str], strings: Set[str], inputs: Tensors) -> Tensors:
+        if self._session is None:
+            raise EngineFailed("onnxruntime: called after it was closed")
+        feed = {
+            name: _texts(array, name) if name in strings else array
+            for name, array in inputs.items()
+        }
+        try:
+            outputs = self._session.run(names, feed)
+        except Exception as error:  # the engine's exceptions share no base but this
+            raise EngineFailed(f"onnxruntime: {plain_text(error, self._folder)}") from error
+        return dict(zip(names, map(_wire_form, outputs), strict=True))
+
+
+def _open_session(
+    path: Path, where: str, options: Options, context: LoadContext
+) -> onnxruntime.InferenceSession:
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise not_installed(context, "onnxruntime", "onnxruntime") from error
+    try:
+        return ort.InferenceSession(path, options.for_session(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # the engine's exceptions share no base but this
+        what = f"ONNX Runtime {ort.__version__} cannot open it: {plain_text(error, context.path)}"
+        cure = "check that it is a whole ONNX file that this version of the engine knows"
+        raise InvalidConfig([Fault(where, what, cure)]) from error
+
+
+def _texts(array: np.ndarray, name: str) -> np.ndarray:
+    """BYTES elements as the `str` the engine takes; it would take b"a" for the text "b'a'"."""
+    try:
+        texts = [element.decode() for element in array.flat]
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"input '{name}': an element is not UTF-8 at byte {error.start}; send UTF-8 text"
+        ) from error
+    return np.array(texts, dtype=object).reshape(array.shape)
+
+
+def _wire_form(array: np.ndarray) -> np.ndarray:
+    """An output as it was, or, where it holds strings, with `bytes` for its elements."""
+    if array.dtype != object:
+        return array
+    elements = [text.encode() for text in array.flat]
+    return np.array(elements, dtype=object).reshape(array.shape)

@@ -1,0 +1,41 @@
+"""The tasks of this backend. One more task is one more entry of TASKS.
+
+A task is a pure function from one request's arrays to its outputs, and what it needs to be made.
+All arrays carry a batch dimension; where a model does not batch, the backend adds and removes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trivet.backend.contract import LoadContext
+from trivet.config import ModelConfig, TensorSpec
+from trivet.request import Parameters, Tensors
+from trivet_backends.parameters import Parameter, Reader
+from trivet_backends.text import fill_mask, pool
+
+Answerer = Callable[[Tensors, Parameters], Tensors]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a task takes and gives, and how its function is made.
+
+    make: called once per version; may read the version's folder; adds what is wrong with its
+    parameters to the reader. The function it gives raises InvalidInput for a request at fault.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: tuple[Parameter[Any], ...] = ()
+    make: Callable[[ModelConfig, LoadContext, Reader], Answerer]
+
+
+TASKS: Mapping[str, Task] = {
+    "fill_mask": Task(inputs=fill_mask.INPUTS, outputs=fill_mask.OUTPUTS, make=fill_mask.make),
+    "pool": Task(
+        inputs=pool.INPUTS, outputs=pool.OUTPUTS, parameters=pool.PARAMETERS, make=pool.make
+    ),
+}

@@ -1,0 +1,122 @@
+"""Text to token ids, with a `tokenizer.json` as Hugging Face's `tokenizers` library writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from trivet.backend.contract import LoadContext, Signature
+from trivet.config import ModelConfig, TensorSpec
+from trivet_backends.checks import check_names
+from trivet_backends.parameters import Parameter, Reader, text, whole
+from trivet_backends.tokenizers.encoder import Encoder, Limits
+from trivet_backends.tokenizers.instance import TEXT, TokenizerInstance
+from trivet_backends.tokenizers.loading import load_tokenizer
+from trivet_backends.tokenizers.tensors import Vocabulary, Writer
+
+if TYPE_CHECKING:
+    import tokenizers
+
+MAX_TOKENS = whole(
+    "max_tokens", 512, "Positions of the model, special tokens included.", at_least=3
+)
+# 64 bytes a token are ten times what prose needs, and keep the worst text (nothing but one-letter
+# words) under 15 ms of tokenizing. Without a limit a text of 1 MB takes 450 ms.
+MAX_TEXT_BYTES = whole(
+    "max_text_bytes", 0, "Bytes of a text that are read at most; 0: 64 for each of max_tokens."
+)
+MASK_TOKEN = text(
+    "mask_token", "", "The token to be predicted; default: [MASK] or <mask>, whichever there is."
+)
+PARAMETERS: tuple[Parameter[Any], ...] = (MAX_TOKENS, MAX_TEXT_BYTES, MASK_TOKEN)
+
+_BYTES_PER_TOKEN = 64
+_ALWAYS = ("input_ids", "attention_mask", "token_type_ids")
+_OUTPUTS = dict.fromkeys(_ALWAYS, "tokens") | {"mask_positions": "masks"}  # and their symbols
+
+
+class TokenizersBackend:
+    """Opens `tokenizer.json`, or the file named in default_model_filename."""
+
+    def open(self, config: ModelConfig, context: LoadContext) -> TokenizerArtifact:
+        """Open a version's tokenizer.
+
+        Raises InvalidConfig: library not installed, file missing or broken, an output that is none
+        of ours, a parameter out of its range, no mask token where mask_positions is asked for.
+        """
+        check_names(config, inputs=(TEXT,), outputs=tuple(_OUTPUTS))
+        tokenizer = load_tokenizer(config, context)
+        reader = Reader(config)
+        reader.look_for_typos(PARAMETERS)
+        limits = _limits(reader)
+        vocabulary = _vocabulary(tokenizer, reader.value(MASK_TOKEN))
+        outputs = tuple(spec.name for spec in config.outputs) or _ALWAYS
+        if "mask_positions" in outputs and vocabulary.mask_id is None:
+            what = f"'{vocabulary.mask_token}' is not in the vocabulary"
+            reader.fault(MASK_TOKEN.name, what, "name the token to be predicted")
+        reader.done()
+        # Once and for all: while one thread changes these, another that encodes gets "Already
+        # borrowed". We pad and truncate ourselves.
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        told = _signature(outputs, batches=config.max_batch_size > 0)
+        return TokenizerArtifact(Encoder(tokenizer, limits), vocabulary, told)
+
+
+class TokenizerArtifact:
+    """One tokenizer, shared by its instances."""
+
+    def __init__(self, encoder: Encoder, vocabulary: Vocabulary, told: Signature) -> None:
+        self._encoder = encoder
+        self._vocabulary = vocabulary
+        self._signature = told
+
+    @property
+    def signature(self) -> Signature:
+        """TEXT and the outputs the config asks for; without mask_positions if it names none."""
+        return self._signature
+
+    def instance(self, config: ModelConfig) -> TokenizerInstance:
+        names = frozenset(spec.name for spec in config.outputs)
+        writer = Writer(self._vocabulary, names, batches=config.max_batch_size > 0)
+        return TokenizerInstance(self._encoder, writer)
+
+    def close(self) -> None:
+        """The vocabulary goes with the last one who refers to it."""
+
+
+def _signature(outputs: Sequence[str], *, batches: bool) -> Signature:
+    dims, symbols = ((-1,), ("batch",)) if batches else ((), ())
+    return Signature(
+        inputs=(TensorSpec(name=TEXT, datatype="BYTES", dims=(*dims, 1), symbols=(*symbols, "")),),
+        outputs=tuple(
+            TensorSpec(
+                name=name, datatype="INT64", dims=(*dims, -1), symbols=(*symbols, _OUTPUTS[name])
+            )
+            for name in outputs
+        ),
+    )
+
+
+def _limits(reader: Reader) -> Limits:
+    max_tokens = reader.value(MAX_TOKENS)
+    max_text_bytes = reader.value(MAX_TEXT_BYTES) or _BYTES_PER_TOKEN * max_tokens
+    return Limits(max_tokens=max_tokens, max_text_bytes=max_text_bytes)
+
+
+def _vocabulary(tokenizer: tokenizers.Tokenizer, mask_token: str) -> Vocabulary:
+    """Find pad and mask, which tokenizer.json has no fields for but its padding's."""
+    mask_token = mask_token or _present(tokenizer, "[MASK]", "<mask>")
+    padding = tokenizer.padding or {}
+    pad_id = padding.get("pad_id", tokenizer.token_to_id(_present(tokenizer, "[PAD]", "<pad>")))
+    return Vocabulary(
+        pad_id=pad_id or 0,
+        pad_type_id=padding.get("pad_type_id", 0),
+        mask_token=mask_token,
+        mask_id=tokenizer.token_to_id(mask_token),
+    )
+
+
+def _present(tokenizer: tokenizers.Tokenizer, *names: str) -> str:
+    """The first of these tokens that the vocabulary has; the first of all if it has none."""
+    return next((name for name in names if tokenizer.token_to_id(name) is not None), names[0])
