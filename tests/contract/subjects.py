@@ -1,0 +1,209 @@
+"""The backends under test: each with an artifact, a config, and requests of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.harness import artifacts
+from trivet.backend.contract import Backend, LoadContext, Rows, Signature
+from trivet.config import ModelConfig, TensorSpec
+from trivet_backends.fake import FakeBackend
+from trivet_backends.onnxruntime import OnnxRuntimeBackend
+from trivet_backends.text import TextBackend
+from trivet_backends.tokenizers import TokenizersBackend
+
+CANDIDATES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One backend with all the suite needs to know of it."""
+
+    name: str
+    backend: Callable[[], Backend]
+    write: Callable[[Path], object] = lambda folder: None  # puts the artifact there
+    artifact: str = ""  # the file whose absence must be refused, if there is one
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    wrong_parameter: tuple[str, str]  # a name it knows, and nonsense for it
+    request: Callable[[int, int], Rows]  # length, rows -> a request
+    bad: Rows
+    batch_is_in_dims: bool = False  # without max_batch_size, arrays are as with it
+    tolerance: float = 0.0
+
+    @property
+    def config(self) -> ModelConfig:
+        return ModelConfig(
+            name="subject",
+            backend=self.name.split("/")[0],
+            max_batch_size=16,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            parameters=self.parameters,
+        )
+
+    @property
+    def config_without_batching(self) -> ModelConfig:
+        if not self.batch_is_in_dims:
+            return replace(self.config, max_batch_size=0)
+        inputs, outputs = map(_with_batch, (self.inputs, self.outputs))
+        return replace(self.config, max_batch_size=0, inputs=inputs, outputs=outputs)
+
+    def without_batch(self, tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """A one-row request's arrays as a model that does not batch takes and gives them."""
+        if self.batch_is_in_dims:
+            return tensors
+        return {name: array[0] for name, array in tensors.items()}
+
+
+def context(folder: Path) -> LoadContext:
+    return LoadContext(version=1, path=folder, where="subject/1", threads=1)
+
+
+def completed(config: ModelConfig, told: Signature) -> ModelConfig:
+    """The config with the artifact's symbols, as the model layer completes it."""
+    batch = 1 if config.max_batch_size else 0
+    symbols = {spec.name: spec.symbols[batch:] for spec in (*told.inputs, *told.outputs)}
+
+    def with_symbols(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        return tuple(replace(spec, symbols=symbols.get(spec.name, ())) for spec in specs)
+
+    return replace(config, inputs=with_symbols(config.inputs), outputs=with_symbols(config.outputs))
+
+
+def spec(name: str, datatype: str, *dims: int) -> TensorSpec:
+    return TensorSpec(name=name, datatype=datatype, dims=dims)
+
+
+def _with_batch(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    return tuple(replace(spec, dims=(-1, *spec.dims)) for spec in specs)
+
+
+def _random(length: int, rows: int) -> np.random.Generator:
+    return np.random.default_rng([length, rows])
+
+
+def _ids(length: int, rows: int) -> Rows:
+    ids = _random(length, rows).integers(1, 50, (rows, length))
+    return Rows({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+
+
+def _texts(length: int, rows: int) -> Rows:
+    """`length` words, then a mask; later rows are shorter."""
+    words = _random(length, rows).choice(artifacts.WORDS[:6], (rows, length))
+    texts = [" ".join([*row[i:], "[MASK]"]).encode() for i, row in enumerate(words)]
+    return Rows({"TEXT": np.array(texts, dtype=object).reshape(rows, 1)})
+
+
+def _candidates(length: int, rows: int, top_k: int = 2) -> Rows:
+    """`length` masks."""
+    random = _random(length, rows)
+    shape = (rows, length, CANDIDATES)
+    return Rows(
+        {
+            "token_ids": random.integers(0, len(artifacts.VOCABULARY), shape),
+            "probabilities": random.random(shape, dtype=np.float32),
+            "mask_positions": random.integers(-1, 9, shape[:2]),
+        },
+        {"top_k": top_k},
+    )
+
+
+def _hidden(length: int, rows: int) -> Rows:
+    random = _random(length, rows)
+    hidden = random.normal(size=(rows, length, 4)).astype(np.float32)
+    return Rows({"last_hidden_state": hidden, "attention_mask": np.ones((rows, length), np.int64)})
+
+
+def _numbers_and_words(length: int, rows: int) -> Rows:
+    numbers = _random(length, rows).integers(1, 50, (rows, length))
+    words = np.array([b"%d" % n for n in numbers.flat], dtype=object).reshape(rows, length)
+    return Rows({"numbers": numbers, "words": words})
+
+
+def _changed(request: Rows, **inputs: Any) -> Rows:
+    return Rows({**request.inputs, **inputs}, request.parameters)
+
+
+SUBJECTS = (
+    Subject(
+        name="onnxruntime",
+        backend=OnnxRuntimeBackend,
+        write=lambda folder: artifacts.write_pooling_graph(folder / "model.onnx"),
+        artifact="model.onnx",
+        inputs=(spec("input_ids", "INT64", -1), spec("attention_mask", "INT64", -1)),
+        outputs=(spec("hidden", "FP32", -1, 4), spec("embedding", "FP32", 4)),
+        wrong_parameter=("intra_op_thread_count", "many"),
+        request=_ids,
+        bad=_changed(_ids(2, 1), input_ids=np.array([[1, 50]])),
+        batch_is_in_dims=True,
+        tolerance=1e-6,
+    ),
+    Subject(
+        name="tokenizers",
+        backend=TokenizersBackend,
+        write=artifacts.write_tokenizer,
+        artifact="tokenizer.json",
+        inputs=(spec("TEXT", "BYTES", 1),),
+        outputs=(
+            spec("input_ids", "INT64", -1),
+            spec("attention_mask", "INT64", -1),
+            spec("token_type_ids", "INT64", -1),
+            spec("mask_positions", "INT64", -1),
+        ),
+        wrong_parameter=("max_tokens", "2"),
+        request=_texts,
+        bad=Rows({"TEXT": np.array([[b""]], dtype=object)}),
+    ),
+    Subject(
+        name="text/fill_mask",
+        backend=TextBackend,
+        write=artifacts.write_tokenizer,
+        artifact="tokenizer.json",
+        inputs=(
+            spec("token_ids", "INT64", -1, -1),
+            spec("probabilities", "FP32", -1, -1),
+            spec("mask_positions", "INT64", -1),
+        ),
+        outputs=(
+            spec("TOKEN", "BYTES", -1, -1),
+            spec("TOKEN_ID", "INT64", -1, -1),
+            spec("PROBABILITY", "FP32", -1, -1),
+            spec("MASK_POSITION", "INT64", -1),
+        ),
+        parameters={"task": "fill_mask"},
+        wrong_parameter=("task", "sing"),
+        request=_candidates,
+        bad=_candidates(2, 1, top_k=CANDIDATES + 1),
+    ),
+    Subject(
+        name="text/pool",
+        backend=TextBackend,
+        inputs=(spec("last_hidden_state", "FP32", -1, 4), spec("attention_mask", "INT64", -1)),
+        outputs=(spec("EMBEDDING", "FP32", 4),),
+        parameters={"task": "pool"},
+        wrong_parameter=("pooling", "median"),
+        request=_hidden,
+        bad=_changed(_hidden(2, 1), attention_mask=np.ones((1, 3), np.int64)),
+    ),
+    Subject(
+        name="fake",
+        backend=FakeBackend,
+        inputs=(spec("numbers", "INT64", -1), spec("words", "BYTES", -1)),
+        outputs=(spec("same_numbers", "INT64", -1), spec("same_words", "BYTES", -1)),
+        parameters={
+            "poison": "666",
+            **{f"symbols.{prefix}numbers": "length" for prefix in ("", "same_")},
+            **{f"symbols.{prefix}words": "length" for prefix in ("", "same_")},
+        },
+        wrong_parameter=("delay_us", "-1"),
+        request=_numbers_and_words,
+        bad=_changed(_numbers_and_words(2, 1), numbers=np.array([[1, 666]])),
+    ),
+)
