@@ -1,0 +1,142 @@
+"""The fake backend: what it echoes, how it misbehaves when told to, what a test can see of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trivet.backend.contract import Batch, LoadContext, Rows
+from trivet.config import ModelConfig, TensorSpec
+from trivet.errors import EngineFailed, InvalidConfig
+from trivet_backends.fake import Executed, FakeBackend
+from trivet_backends.fake.backend import FakeInstance
+
+LENGTHS = {"symbols.x": "tokens", "symbols.y": "tokens"}
+
+
+def config(datatype: str = "INT64", rows: int = 8, **parameters: str) -> ModelConfig:
+    return ModelConfig(
+        name="m",
+        backend="fake",
+        max_batch_size=rows,
+        inputs=(TensorSpec(name="x", datatype=datatype, dims=(-1,)),),
+        outputs=(TensorSpec(name="y", datatype=datatype, dims=(-1,)),),
+        parameters={**LENGTHS, **parameters},
+    )
+
+
+def opened(model: ModelConfig, backend: FakeBackend | None = None) -> FakeInstance:
+    context = LoadContext(version=1, path=Path("nowhere"), where="m/1", threads=1)
+    return (backend or FakeBackend()).open(model, context).instance(model)
+
+
+def batch(*rows: Any, dtype: Any = np.int64) -> Batch:
+    return Batch([Rows({"x": np.array(row, dtype=dtype)}) for row in rows], time.monotonic_ns)
+
+
+def echoed(instance: FakeInstance, *rows: Any, dtype: Any = np.int64) -> list[Any]:
+    return [answer.outputs["y"].tolist() for answer in instance.execute(batch(*rows, dtype=dtype))]
+
+
+def test_it_echoes_every_request_in_its_own_shape() -> None:
+    rows = [[1, 2, 3]], [[4]], [[5, 6], [7, 8]]
+    assert echoed(opened(config()), *rows) == list(rows)
+
+
+def test_without_symbols_the_padding_shows() -> None:
+    model = config(**{"symbols.y": ""})
+    assert echoed(opened(model), [[1, 2]], [[3]]) == [[[1, 2]], [[3, 0]]]
+
+
+def test_it_echoes_texts() -> None:
+    assert echoed(opened(config("BYTES")), [[b"a", b""]], [[b"b"]], dtype=object) == [
+        [[b"a", b""]],
+        [[b"b"]],
+    ]
+
+
+def test_it_echoes_without_a_batch_dimension() -> None:
+    backend = FakeBackend()
+    assert echoed(opened(config(rows=0), backend), [1, 2, 3]) == [[1, 2, 3]]
+    assert backend.batches == [Executed(rows=(1,), elements=3)]
+
+
+def test_it_remembers_what_it_executed() -> None:
+    backend = FakeBackend()
+    instance = opened(config(), backend)
+    echoed(instance, [[1, 2, 3]], [[4], [5]])
+    echoed(instance, [[6]])
+    assert backend.batches == [
+        Executed(rows=(1, 2), elements=9),  # 3 rows padded to 3
+        Executed(rows=(1,), elements=1),
+    ]
+
+
+def test_a_gate_holds_a_batch_that_has_started() -> None:
+    gate = threading.Event()
+    backend = FakeBackend(gate)
+    instance = opened(config(), backend)
+    with ThreadPoolExecutor(1) as thread:
+        held = thread.submit(echoed, instance, [[1]])
+        backend.wait_for_batches(1, timeout_s=10)
+        assert not held.done()
+        gate.set()
+        assert held.result(timeout=10) == [[[1]]]
+
+
+def test_waiting_for_batches_that_never_start_ends() -> None:
+    with pytest.raises(TimeoutError, match="0 of 1 batches"):
+        FakeBackend().wait_for_batches(1, timeout_s=0.01)
+
+
+def test_it_fails_when_told_to() -> None:
+    with pytest.raises(EngineFailed, match="told to fail"):
+        echoed(opened(config(fail="1")), [[1]])
+
+
+@pytest.mark.parametrize(
+    ("datatype", "dtype", "poison", "bad", "good"),
+    [
+        ("INT64", np.int64, "666", 666, 66),
+        ("FP32", np.float32, "0.5", 0.5, 0.25),
+        ("BYTES", object, "rat", b"rat", b"rats"),
+    ],
+)
+def test_a_poisoned_request_fails_its_whole_batch(
+    datatype: str, dtype: Any, poison: str, bad: Any, good: Any
+) -> None:
+    instance = opened(config(datatype, poison=poison))
+    assert echoed(instance, [[good]], [[good]], dtype=dtype) == [[[good]], [[good]]]
+    with pytest.raises(EngineFailed, match=f"poisoned by {poison}"):
+        echoed(instance, [[good]], [[bad]], dtype=dtype)
+
+
+def test_it_takes_the_time_it_is_told_to() -> None:
+    instance = opened(config(delay_us="1000", delay_us_per_token="500"))
+    started = time.perf_counter()
+    echoed(instance, [[1, 2, 3]], [[4]])  # 6 elements with padding
+    assert time.perf_counter() - started >= 0.004
+
+
+def test_it_refuses_to_open_when_told_to() -> None:
+    with pytest.raises(InvalidConfig, match=r"parameters\['fail_to_open'\]: it is switched on"):
+        opened(config(fail_to_open="true"))
+
+
+def test_outputs_that_echo_nothing_are_refused_all_at_once() -> None:
+    outputs = tuple(TensorSpec(name=n, datatype="FP32", dims=(-1,)) for n in ("y", "z"))
+    inputs = (TensorSpec(name="x", datatype="INT64", dims=(-1,)),)
+    with pytest.raises(InvalidConfig) as refused:
+        opened(ModelConfig(name="m", inputs=inputs, outputs=outputs))
+    assert [fault.where for fault in refused.value.faults] == [
+        "m/config.pbtxt: output[0].data_type",
+        "m/config.pbtxt: output[1]",
+    ]
+    with pytest.raises(InvalidConfig, match="input: there is none; name one to echo"):
+        opened(ModelConfig(name="m", outputs=outputs))
