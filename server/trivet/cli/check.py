@@ -65,6 +65,10 @@ def _print(models: Sequence[Inspected], repository_faults: Sequence[Fault]) -> N
     faulty = sum(1 for model in models if model.faults)
     versions = sum(len(model.versions) for model in models if not model.faults)
     print(
-        f"{len(models)} models: {len(models) - faulty} would load ({versions} versions),"
-        f" {faulty} would not; {len(faults)} faults"
+        f"{_count(len(models), 'model')}: {len(models) - faulty} would load"
+        f" ({_count(versions, 'version')}), {faulty} would not; {_count(len(faults), 'fault')}"
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

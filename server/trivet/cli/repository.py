@@ -31,7 +31,8 @@ def look(repositories: Sequence[Path], *, open_artifacts: bool) -> Looked:
     """Inspect every model. Raises InvalidConfig if a repository itself cannot be read."""
     faults = Faults()
     snapshot = read_repositories(repositories, faults)
-    models = inspect(snapshot, plugins.backends(), open_artifacts=open_artifacts)
+    load_backend = plugins.load_backend if open_artifacts else None
+    models = inspect(snapshot, plugins.backends(), load_backend)
     return Looked(models, tuple(faults))
 
 

@@ -48,8 +48,9 @@ def artifact_of(config: ModelConfig, backend: str) -> str:
 
 def _backend_by_name(filename: str) -> str:
     """By the whole name, else by its ending: bert.int8.onnx runs like model.onnx."""
-    ending = filename.rpartition(".")[2]
+    stem, _, ending = filename.rpartition(".")
+    usual = f"model.{ending}" if stem else ""
     for backend, name in ARTIFACT_BY_BACKEND.items():
-        if filename == name or (name.startswith("model.") and f"model.{ending}" == name):
+        if name in (filename, usual):
             return backend
     return ""

@@ -1,6 +1,7 @@
 """dynamic_batching, and the parameters that make it length-aware.
 
 parameters { key: "max_batch_tokens" value { string_value: "512" } }    rows x longest row
+parameters { key: "max_padding_percent" value { string_value: "25" } }  of a batch's tokens
 parameters { key: "batch_order" value { string_value: "length" } }      or arrival, equal_shapes
 parameters { key: "batch_window" value { string_value: "64" } }         requests looked at
 parameters { key: "pad.attention_mask" value { string_value: "0" } }    fills shorter rows
@@ -14,7 +15,7 @@ from trivet.config import BatchOrder, BatchPolicy, TensorSpec
 from trivet.config_file.faults import Faults
 from trivet_protos.generated import model_config_pb2 as pb
 
-_LENGTH_AWARE = ("max_batch_tokens", "batch_order", "batch_window")
+_LENGTH_AWARE = ("max_batch_tokens", "max_padding_percent", "batch_order", "batch_window")
 
 
 def batch_policy(
@@ -43,6 +44,7 @@ def batch_policy(
         max_queue_delay_us=batching.max_queue_delay_microseconds,
         preferred_batch_sizes=tuple(sorted(set(batching.preferred_batch_size))),
         max_batch_tokens=tokens,
+        max_padding_percent=_positive(parameters, "max_padding_percent", 100, where, faults),
         window=_positive(parameters, "batch_window", BatchPolicy().window, where, faults),
     )
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
-from trivet.backend.contract import LoadContext
+from trivet.backend.contract import Backend, LoadContext
 from trivet.config import ModelConfig
 from trivet.config_file import Faults, artifact_of, backend_of, read_config
 from trivet.errors import Fault, InvalidConfig, ServeError
 from trivet.model.completion import completed
 from trivet.model.wiring import check_wiring
-from trivet.plugins import load_backend
 from trivet.repository.layout import ModelFolder, Snapshot
 from trivet.repository.versions import load_order, missing, wanted
+
+LoadBackend = Callable[[str], Backend]  # by its name; raises InvalidConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +33,16 @@ class Inspected:
 
 
 def inspect(
-    snapshot: Snapshot, installed: Collection[str], *, open_artifacts: bool
+    snapshot: Snapshot, installed: Collection[str], load_backend: LoadBackend | None = None
 ) -> tuple[Inspected, ...]:
     """Every model of the snapshot, in its order, each with all its faults.
 
-    installed: names of the backends there are. open_artifacts: also open every artifact that would
-    be served and compare it with its config; takes the engine's time and memory.
+    installed: names of the backends there are. load_backend: if given, every artifact that would be
+    served is opened, too, and compared with its config; takes the engine's time and memory.
     """
     models = [_inspect_alone(folder, installed) for folder in snapshot.folders]
-    if open_artifacts:
-        models = [_opened(model) for model in models]
+    if load_backend:
+        models = [_opened(model, load_backend) for model in models]
     faults = Faults()
     sound = {model.config.name: model for model in models if model.config and not model.faults}
     configs = {name: model.config for name, model in sound.items() if model.config}
@@ -105,7 +106,7 @@ def _check_artifacts(
             faults.add(f"{folder.name}/{version}", f"there is no '{artifact}'", cure)
 
 
-def _opened(model: Inspected) -> Inspected:
+def _opened(model: Inspected, load_backend: LoadBackend) -> Inspected:
     """Open every version that would be served; the latest completes the config shown."""
     config = model.config
     if config is None or config.is_pipeline or model.faults:
@@ -118,13 +119,16 @@ def _opened(model: Inspected) -> Inspected:
             where=f"{config.name}/{version}",
             threads=1,
         )
-        shown = _completed(replace(config, backend=model.backend), context, faults)
+        written = replace(config, backend=model.backend)
+        shown = _completed(written, context, load_backend, faults)
         if version == model.versions[-1]:
             model = replace(model, config=shown)
     return replace(model, faults=tuple(faults))
 
 
-def _completed(config: ModelConfig, context: LoadContext, faults: Faults) -> ModelConfig:
+def _completed(
+    config: ModelConfig, context: LoadContext, load_backend: LoadBackend, faults: Faults
+) -> ModelConfig:
     try:
         artifact = load_backend(config.backend).open(config, context)
         try:

@@ -1,0 +1,126 @@
+"""Every field of the protocol is read, ignored knowingly, or refused by name; none is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from google.protobuf.descriptor import Descriptor
+
+from trivet.config_file import Faults, read_config
+from trivet.config_file.served import IGNORED, REFUSED
+from trivet_protos.generated import model_config_pb2 as pb
+
+READ = {
+    "backend",
+    "default_model_filename",
+    "dynamic_batching.default_queue_policy.max_queue_size",
+    "dynamic_batching.max_queue_delay_microseconds",
+    "dynamic_batching.preferred_batch_size",
+    "ensemble_scheduling.step.input_map",
+    "ensemble_scheduling.step.model_name",
+    "ensemble_scheduling.step.model_version",
+    "ensemble_scheduling.step.output_map",
+    "input.data_type",
+    "input.dims",
+    "input.name",
+    "input.optional",
+    "instance_group.count",
+    "instance_group.gpus",
+    "instance_group.kind",
+    "max_batch_size",
+    "name",
+    "output.data_type",
+    "output.dims",
+    "output.label_filename",
+    "output.name",
+    "parameters",
+    "platform",
+    "version_policy.latest.num_versions",
+    "version_policy.specific.versions",
+}
+
+
+def leaves(message: Descriptor, prefix: str = "") -> Iterator[str]:
+    """The paths that the tables speak of; below what is ignored or refused as a whole, none."""
+    for field in message.fields:
+        path = prefix + field.name
+        inner = field.message_type
+        if path in IGNORED or path in REFUSED or inner is None or inner.GetOptions().map_entry:
+            yield path
+        else:
+            yield from leaves(inner, f"{path}.")
+
+
+def test_every_field_is_read_ignored_or_refused() -> None:
+    assert set(leaves(pb.ModelConfig.DESCRIPTOR)) == READ | IGNORED | REFUSED.keys()
+    assert not IGNORED & REFUSED.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("sequence_batching { }", "sequence_batching"),
+        ("model_transaction_policy { decoupled: true }", "model_transaction_policy.decoupled"),
+        ("model_warmup { name: 'a' } model_warmup { }", "model_warmup"),
+        ("batch_input { kind: BATCH_ELEMENT_COUNT }", "batch_input"),
+        ("batch_output { }", "batch_output"),
+        ("response_cache { enable: true }", "response_cache.enable"),
+        ("model_operations { op_library_filename: 'a.so' }", "model_operations"),
+        ("runtime: 'a.so'", "runtime"),
+        (
+            "optimization { execution_accelerators { } graph { level: 1 } }",
+            "optimization.execution_accelerators",
+        ),
+        ("instance_group { } instance_group { passive: true }", "instance_group[1].passive"),
+        ("instance_group { rate_limiter { } }", "instance_group[0].rate_limiter"),
+        (
+            "input { name: 'a' data_type: TYPE_BOOL } "
+            "input { name: 'b' data_type: TYPE_BOOL reshape { } }",
+            "input[1].reshape",
+        ),
+        (
+            "input { name: 'a' data_type: TYPE_BOOL allow_ragged_batch: true }",
+            "input[0].allow_ragged_batch",
+        ),
+        (
+            "input { name: 'a' data_type: TYPE_BOOL is_shape_tensor: true }",
+            "input[0].is_shape_tensor",
+        ),
+        (
+            "max_batch_size: 2 dynamic_batching { preserve_ordering: true }",
+            "dynamic_batching.preserve_ordering",
+        ),
+        (
+            "max_batch_size: 2 dynamic_batching { priority_levels: 2 }",
+            "dynamic_batching.priority_levels",
+        ),
+        (
+            "max_batch_size: 2 dynamic_batching { priority_queue_policy { key: 1 value { } } }",
+            "dynamic_batching.priority_queue_policy",
+        ),
+        (
+            "max_batch_size: 2"
+            " dynamic_batching { default_queue_policy { default_timeout_microseconds: 5 } }",
+            "dynamic_batching.default_queue_policy.default_timeout_microseconds",
+        ),
+    ],
+)
+def test_what_is_not_served_yet_is_refused_by_name(text: str, place: str) -> None:
+    faults = Faults()
+    assert read_config(text, "m/config.pbtxt", "m", faults) is None
+    (fault,) = faults
+    assert fault.where == f"m/config.pbtxt: {place}"
+    assert fault.what == "not served by this version of trivet"
+
+
+def test_what_changes_no_answer_is_ignored() -> None:
+    text = """
+        optimization { cuda { graphs: true } priority: PRIORITY_MAX eager_batching: true }
+        input { name: "a" data_type: TYPE_FP32 format: FORMAT_NCHW dims: [ 3, 2, 2 ] }
+        instance_group { name: "a" host_policy: "b" }
+        cc_model_filenames { key: "8.0" value: "b.plan" }
+        metric_tags { key: "a" value: "b" }
+        model_metrics { metric_control { metric_identifier { family: "a" } } }
+    """
+    assert read_config(text, "m/config.pbtxt", "m", Faults()) is not None
