@@ -115,7 +115,7 @@ def _mending(text: str, position: int, what: str) -> _Edit | None:
     if token is None or not (token["word"] or token["string"]):
         return None
     if _REPEATED.search(what):
-        field = _NAME_BEFORE.search(text, 0, position)
+        field = _NAME_BEFORE.search(text, max(0, position - 200), position)
         return _blank(text, field.start(), token.end()) if field else None
     stand_in = _stand_in(what, token[0])
     if stand_in is None or stand_in == token[0]:
