@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
-from contextlib import suppress
-from typing import Any, cast
+from contextlib import aclosing, suppress
+from typing import Any
 
 import grpc
 import grpc.aio
 
-from trivet_client.errors import error_from_rpc
+from trivet_client.aio_status import Ending
+from trivet_client.errors import error_from_status
 from trivet_client.streaming import (
     Answer,
     Dialect,
@@ -38,18 +39,18 @@ async def exchange(
     outstanding = Outstanding()
     free = asyncio.Semaphore(in_flight)
     call = open_call()
+    ending = Ending(call)
     sender = asyncio.create_task(_send(call, items, dialect, outstanding, free))
     try:
-        async for response in _responses(call):
-            reply = dialect.reply(response)
-            index = outstanding.answered(reply)
-            if reply.final:
-                free.release()
-            yield index, reply.answer
+        async with aclosing(_responses(call, ending, address)) as responses:
+            async for response in responses:
+                reply = dialect.reply(response)
+                index = outstanding.answered(reply)
+                if reply.final:
+                    free.release()
+                yield index, reply.answer
         await _stopped(sender)  # raises what the items raised
         outstanding.check_complete()
-    except grpc.RpcError as error:
-        raise error_from_rpc(error, address) from error
     finally:
         call.cancel()
         with suppress(Exception):  # reported above, or outweighed by what is being raised
@@ -85,10 +86,17 @@ async def _unless_over(writing: Any) -> None:
 
 
 async def _responses(
-    call: grpc.aio.StreamStreamCall[Request, Response],
-) -> AsyncIterator[Response]:
-    while (response := await call.read()) is not grpc.aio.EOF:
-        yield cast(Response, response)
+    call: grpc.aio.StreamStreamCall[Request, Response], ending: Ending, address: str
+) -> AsyncGenerator[Response, None]:
+    """Every response, then the error behind the server's status, if it is one."""
+    try:
+        # Not call.read(): once a write has failed it drops the answers that wait to be read.
+        async for response in call:
+            yield response
+    except grpc.aio.AioRpcError as error:
+        code, message = await ending.status(error)
+        if code is not grpc.StatusCode.OK:
+            raise error_from_status(code, message, address) from error
 
 
 async def _stopped(sender: asyncio.Task[None]) -> None:

@@ -139,12 +139,19 @@ def error_from_rpc(error: grpc.RpcError, address: str) -> TrivetError:
     """The error behind what grpc raised. `address` is named where no server answers."""
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return error_of(grpc.StatusCode.UNKNOWN, str(error))
-    code, message = error.code(), error.details() or error.code().name
+    return error_from_status(error.code(), error.details() or "", address)
+
+
+def error_from_status(code: grpc.StatusCode, message: str, address: str) -> TrivetError:
+    """The error behind a call's status. grpc's own bare words are given a cure."""
     if code is grpc.StatusCode.UNAVAILABLE and message.startswith(_NO_CONNECTION):
-        message = (
+        return error_of(
+            code,
             f"no server answers at {address}; start one with `trivet serve`, or mend the address "
-            f"({message})"
+            f"({message})",
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED and message == _NO_TIME:
-        message = f"{address} did not answer within the timeout; retry, or allow more time"
-    return error_of(code, message)
+        return error_of(
+            code, f"{address} did not answer within the timeout; retry, or allow more time"
+        )
+    return error_of(code, message or code.name)

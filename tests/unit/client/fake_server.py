@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -327,6 +327,7 @@ METADATA: Mapping[str, pb.ModelMetadataResponse] = {
 def serving() -> Iterator[FakeServer]:
     """Serve from a loop in another thread, on a port the system chose."""
     fake, loop, ready = FakeServer(), asyncio.new_event_loop(), threading.Event()
+    stop = asyncio.Event()
 
     async def serve() -> None:
         server = grpc.aio.server()
@@ -335,25 +336,19 @@ def serving() -> Iterator[FakeServer]:
         fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()
         ready.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await server.stop(None)
+        await stop.wait()
+        await server.stop(None)
 
     def run() -> None:
-        nonlocal task
-        task = loop.create_task(serve())
-        with suppress(asyncio.CancelledError):
-            loop.run_until_complete(task)
+        loop.run_until_complete(serve())
         loop.close()
 
-    task: asyncio.Task[None]
     thread = threading.Thread(target=run, name="fake-server")
     thread.start()
     try:
         assert ready.wait(PATIENCE_S)
         yield fake
     finally:
-        loop.call_soon_threadsafe(lambda: task.cancel())
+        loop.call_soon_threadsafe(stop.set)
         thread.join(PATIENCE_S)
         assert not thread.is_alive()

@@ -38,7 +38,7 @@ def test_numbers_of_statuses_are_known_and_others_are_unknown() -> None:
     [
         lambda client: client.embed("a", model="missing"),
         lambda client: client.fill_mask("a", model="missing"),
-        lambda client: client.infer("missing", {"x": np.int64([1])}),
+        lambda client: client.infer("missing", {"x": np.array([1], np.int64)}),
         lambda client: client.model_metadata("missing"),
     ],
     ids=["embed", "fill_mask", "infer", "model_metadata"],

@@ -85,6 +85,12 @@ def test_a_stream_that_the_server_breaks_raises_its_status(client: Any) -> None:
         next(stream)
 
 
+def test_a_stream_broken_while_it_is_written_keeps_the_server_s_status(client: Any) -> None:
+    for _ in range(100):  # grpc.aio puts a status of its own in place of every fourth
+        with pytest.raises(errors.Unavailable, match=r"^draining; retry later$"):
+            list(client.embed_stream(["break", *"abcdefgh"]))
+
+
 def test_a_stream_that_ends_too_early_is_not_taken_for_complete(client: Any) -> None:
     with pytest.raises(errors.Internal, match="the stream ended with"):
         list(client.embed_stream(["a", "end", "b", "c"]))
@@ -101,7 +107,9 @@ def test_nothing_in_flight_is_refused(client: Any) -> None:
 
 
 def request(model: str, value: int, request_id: str = "") -> InferRequest:
-    return InferRequest(model=model, inputs={"x": np.int64([value])}, request_id=request_id)
+    return InferRequest(
+        model=model, inputs={"x": np.array([value], np.int64)}, request_id=request_id
+    )
 
 
 def test_tensors_are_answered_in_order_and_failures_in_place(client: Any) -> None:

@@ -61,7 +61,7 @@ def test_an_empty_array_keeps_its_shape(client: Any) -> None:
 
 
 def test_several_inputs_keep_their_names_and_layout(client: Any) -> None:
-    a, b = np.arange(6).reshape(2, 3).T, np.float32([1.5])
+    a, b = np.arange(6).reshape(2, 3).T, np.array([1.5], np.float32)
     result = client.infer("echo", {"a": a, "b": b})
     np.testing.assert_array_equal(result.outputs["a"], a)
     np.testing.assert_array_equal(result.outputs["b"], b)
@@ -73,7 +73,7 @@ def test_version_id_parameters_and_outputs_reach_the_server(
     parameters = {"flag": True, "k": 7, "big": 2**63, "ratio": 0.5, "word": "w"}
     result = client.infer(
         "echo",
-        {"x": np.int64([1])},
+        {"x": np.array([1], np.int64)},
         version=2,
         outputs=["x"],
         parameters=parameters,
@@ -90,7 +90,7 @@ def test_version_id_parameters_and_outputs_reach_the_server(
 
 
 def test_typed_contents_of_other_servers_are_read(client: Any) -> None:
-    result = client.infer("typed", {"x": np.float32([0, 0])})
+    result = client.infer("typed", {"x": np.array([0, 0], np.float32)})
     assert result.outputs["x"].tolist() == [1.5, 2.5]
 
 
@@ -103,9 +103,9 @@ def test_an_array_without_a_wire_type_is_refused_by_name(client: Any, server: Fa
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, None, [1]])
 def test_a_parameter_without_a_wire_type_is_refused_by_name(client: Any, value: Any) -> None:
     with pytest.raises(errors.InvalidArgument, match="parameter 'k' is"):
-        client.infer("echo", {"x": np.int64([1])}, parameters={"k": value})
+        client.infer("echo", {"x": np.array([1], np.int64)}, parameters={"k": value})
 
 
 def test_an_output_whose_bytes_lie_is_refused_by_name(client: Any) -> None:
     with pytest.raises(errors.Internal, match=r"output 'x': INT64 of shape \[1\] takes 8 bytes"):
-        client.infer("liar", {"x": np.int64([1])})
+        client.infer("liar", {"x": np.array([1], np.int64)})
