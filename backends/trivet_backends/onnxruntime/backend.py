@@ -20,6 +20,7 @@ from trivet.errors import EngineFailed, Fault, InvalidConfig, InvalidInput
 from trivet.request import Tensors
 from trivet_backends.checks import artifact_file, not_installed
 from trivet_backends.onnxruntime.faults import plain_text
+from trivet_backends.onnxruntime.memory import give_back
 from trivet_backends.onnxruntime.options import Options
 from trivet_backends.onnxruntime.signature import signature
 
@@ -41,6 +42,7 @@ class OnnxRuntimeBackend:
         where = f"{context.where}/{path.name}"
         session = _open_session(path, where, options, context)
         told = signature(session.get_inputs(), session.get_outputs(), where)
+        give_back()
         return OnnxArtifact(session, told, context.path)
 
 
@@ -66,6 +68,7 @@ class OnnxArtifact:
     def close(self) -> None:
         """Let go of the weights, whoever may still hold an instance."""
         self._session = None
+        give_back()
 
     def _run(self, names: Sequence[str], strings: Set[str], inputs: Tensors) -> Tensors:
         if self._session is None:
