@@ -34,7 +34,7 @@ class Inference:
         }
 
     async def model_infer(self, message: bytes, call: Call) -> bytes:
-        """Answer one request. Raises ServeError with the status of protocol.md."""
+        """Answer one request. Raises ServeError with the status that the contract asks for."""
         asked = answer = None
         try:
             asked = parse(pb.ModelInferRequest, message)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from types import ModuleType
 
-from google.protobuf.descriptor import Descriptor, FileDescriptor
+from google.protobuf.descriptor import Descriptor, FileDescriptor, MethodDescriptor
 
 from trivet.errors import Code
 from trivet.frontend.concurrency import answer_stream
@@ -16,17 +16,18 @@ from trivet_protos.generated import reflection_v1_pb2 as v1
 from trivet_protos.generated import reflection_v1alpha_pb2 as v1alpha
 from trivet_protos.pool import POOL
 
-# protobuf's stubs leave these three without types.
+# protobuf's stubs leave these without types.
 _FILE: Callable[[str], FileDescriptor] = POOL.FindFileByName
 _FILE_OF: Callable[[str], FileDescriptor] = POOL.FindFileContainingSymbol
+_METHOD: Callable[[str], MethodDescriptor] = POOL.FindMethodByName
 _MESSAGE: Callable[[str], Descriptor] = POOL.FindMessageTypeByName
 
-_METHOD = "/grpc.reflection.{}.ServerReflection/ServerReflectionInfo"
+_PATH = "/grpc.reflection.{}.ServerReflection/ServerReflectionInfo"
 
 
 def methods(others: Iterable[str], draining: asyncio.Event) -> Methods:
     """Reflection over the services of `others` (full method names) and over itself."""
-    own = (_METHOD.format("v1"), _METHOD.format("v1alpha"))
+    own = (_PATH.format("v1"), _PATH.format("v1alpha"))
     services = sorted({name.split("/")[1] for name in (*others, *own)})
     return {
         own[0]: BidiStream(_reflection(v1, services, draining)),
@@ -69,7 +70,7 @@ def _answer(
             case "file_by_filename":
                 _files(response, _FILE(request.file_by_filename), sent)
             case "file_containing_symbol":
-                found = _FILE_OF(request.file_containing_symbol)
+                found = _file_of(request.file_containing_symbol)
                 _files(response, found, sent)
             case "file_containing_extension":
                 extension = request.file_containing_extension
@@ -81,6 +82,14 @@ def _answer(
                 _fail(response, Code.INVALID_ARGUMENT, "the request asks nothing; set one field")
     except KeyError:
         _fail(response, Code.NOT_FOUND, "not known here; list_services says what is")
+
+
+def _file_of(symbol: str) -> FileDescriptor:
+    """Raises KeyError for a symbol that no file declares."""
+    try:
+        return _FILE_OF(symbol)
+    except KeyError:  # of all that has a name, protobuf looks only for methods elsewhere
+        return _METHOD(symbol).containing_service.file
 
 
 def _files(response: v1.ServerReflectionResponse, asked: FileDescriptor, sent: set[str]) -> None:
