@@ -28,6 +28,11 @@ def artifact_file(context: LoadContext, name: str) -> Path:
     return path
 
 
+def batches(config: ModelConfig) -> bool:
+    """Whether arrays carry a batch dimension; yes where the config leaves everything to us."""
+    return config.max_batch_size > 0 or not (config.inputs or config.outputs)
+
+
 def not_installed(context: LoadContext, backend: str, extra: str) -> InvalidConfig:
     """The refusal when a backend's engine cannot be imported."""
     what = f"backend '{backend}' is not installed"

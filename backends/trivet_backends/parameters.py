@@ -99,7 +99,7 @@ class Reader:
 
     def fault(self, name: str, what: str, cure: str) -> None:
         """Add a fault of the parameter `name`."""
-        where = f"{self._config.name}/config.pbtxt: parameters['{name}']"
+        where = f'{self._config.name}/config.pbtxt: parameters["{name}"]'
         self.faults.append(Fault(where, what, cure))
 
     def done(self) -> None:

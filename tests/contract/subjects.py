@@ -12,6 +12,8 @@ import numpy as np
 from tests.harness import artifacts
 from trivet.backend.contract import Backend, LoadContext, Rows, Signature
 from trivet.config import ModelConfig, TensorSpec
+from trivet.config_file import Faults
+from trivet.model import completion
 from trivet_backends.fake import FakeBackend
 from trivet_backends.onnxruntime import OnnxRuntimeBackend
 from trivet_backends.text import TextBackend
@@ -67,14 +69,11 @@ def context(folder: Path) -> LoadContext:
 
 
 def completed(config: ModelConfig, told: Signature) -> ModelConfig:
-    """The config with the artifact's symbols, as the model layer completes it."""
-    batch = 1 if config.max_batch_size else 0
-    symbols = {spec.name: spec.symbols[batch:] for spec in (*told.inputs, *told.outputs)}
-
-    def with_symbols(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-        return tuple(replace(spec, symbols=symbols.get(spec.name, ())) for spec in specs)
-
-    return replace(config, inputs=with_symbols(config.inputs), outputs=with_symbols(config.outputs))
+    """The config with what the artifact tells."""
+    faults = Faults()
+    complete = completion.completed(config, told, "subject/1", faults)
+    faults.raise_if_any()
+    return complete
 
 
 def spec(name: str, datatype: str, *dims: int) -> TensorSpec:

@@ -38,8 +38,8 @@ POISON = text("poison", "", "A first input that holds this value makes its whole
 FAIL_TO_OPEN = switch("fail_to_open", False, "Opening is refused.")
 PARAMETERS: tuple[Parameter[Any], ...] = (DELAY_US, DELAY_US_PER_TOKEN, FAIL, POISON, FAIL_TO_OPEN)
 
-# What an artifact would tell: `symbols.<tensor>` names the tensor's dimensions after the batch
-# dimension, e.g. "tokens" or "tokens,width"; an empty name is a size that follows no input.
+# What an artifact would tell: `symbols.<tensor>` names the tensor's dimensions as the config lists
+# them, e.g. "tokens" or "tokens,width"; an empty name is a size that follows no input.
 _SYMBOLS = "symbols."
 
 
@@ -77,8 +77,9 @@ class FakeBackend:
             poison=reader.value(POISON),
         )
         reader.faults.extend(_not_echoed(config))
+        told = _signature(config, reader)
         reader.done()
-        return FakeArtifact(self, behaviour)
+        return FakeArtifact(self, behaviour, told)
 
     def pass_gate(self, executed: Executed) -> None:
         """Note a batch, and wait for the gate."""
@@ -118,21 +119,17 @@ class Behaviour:
 class FakeArtifact:
     """Nothing but the behaviour asked for."""
 
-    def __init__(self, backend: FakeBackend, behaviour: Behaviour) -> None:
+    def __init__(self, backend: FakeBackend, behaviour: Behaviour, told: Signature) -> None:
         self._backend = backend
         self._behaviour = behaviour
+        self._signature = told
 
     @property
     def signature(self) -> Signature:
-        """Empty: config.pbtxt has to name the tensors."""
-        return Signature()
+        """The config's own tensors, with the symbols that its parameters name."""
+        return self._signature
 
     def instance(self, config: ModelConfig) -> FakeInstance:
-        config = replace(
-            config,
-            inputs=tuple(_with_symbols(spec, config) for spec in config.inputs),
-            outputs=tuple(_with_symbols(spec, config) for spec in config.outputs),
-        )
         return FakeInstance(self._backend, self._behaviour, config)
 
     def close(self) -> None:
@@ -190,8 +187,20 @@ def _not_echoed(config: ModelConfig) -> list[Fault]:
     return faults
 
 
-def _with_symbols(spec: TensorSpec, config: ModelConfig) -> TensorSpec:
-    symbols = config.parameters.get(f"{_SYMBOLS}{spec.name}")
-    if symbols is None:
-        return spec
-    return replace(spec, symbols=tuple(symbol.strip() for symbol in symbols.split(",")))
+def _signature(config: ModelConfig, reader: Reader) -> Signature:
+    """The config's tensors as an artifact would tell them: batch dimension and symbols added."""
+
+    def told(spec: TensorSpec) -> TensorSpec:
+        name = f"{_SYMBOLS}{spec.name}"
+        written = config.parameters.get(name, "," * (len(spec.dims) - 1))
+        symbols = tuple(symbol.strip() for symbol in written.split(",")) if spec.dims else ()
+        if len(symbols) != len(spec.dims):
+            what = f"it names {len(symbols)} dimensions of {len(spec.dims)}"
+            reader.fault(name, what, "name each of dims, with nothing between commas for none")
+        if not config.max_batch_size:
+            return replace(spec, symbols=symbols)
+        return replace(spec, dims=(-1, *spec.dims), symbols=("batch", *symbols))
+
+    return Signature(
+        inputs=tuple(map(told, config.inputs)), outputs=tuple(map(told, config.outputs))
+    )

@@ -9,7 +9,7 @@ from trivet.backend.contract import Answer, Batch, LoadContext, Rows, Signature
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import InvalidConfig, ServeError
 from trivet.request import Tensors
-from trivet_backends.checks import check_names
+from trivet_backends.checks import batches, check_names
 from trivet_backends.parameters import Parameter, Reader, one_of
 from trivet_backends.text.tasks import TASKS, Answerer, Task
 
@@ -35,7 +35,7 @@ class TextBackend:
         check_names(config, inputs=_names(task.inputs), outputs=_names(task.outputs))
         answerer = task.make(config, context, reader)
         reader.done()
-        return TextArtifact(answerer, _signature(task, batches=config.max_batch_size > 0))
+        return TextArtifact(answerer, _signature(task, batches=batches(config)))
 
 
 class TextArtifact:

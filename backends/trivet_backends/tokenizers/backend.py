@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trivet.backend.contract import LoadContext, Signature
 from trivet.config import ModelConfig, TensorSpec
-from trivet_backends.checks import check_names
+from trivet_backends.checks import batches, check_names
 from trivet_backends.parameters import Parameter, Reader, text, whole
 from trivet_backends.tokenizers.encoder import Encoder, Limits
 from trivet_backends.tokenizers.instance import TEXT, TokenizerInstance
@@ -59,7 +59,7 @@ class TokenizersBackend:
         # borrowed". We pad and truncate ourselves.
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        told = _signature(outputs, batches=config.max_batch_size > 0)
+        told = _signature(outputs, batches=batches(config))
         return TokenizerArtifact(Encoder(tokenizer, limits), vocabulary, told)
 
 

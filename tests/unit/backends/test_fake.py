@@ -13,7 +13,9 @@ import pytest
 
 from trivet.backend.contract import Batch, LoadContext, Rows
 from trivet.config import ModelConfig, TensorSpec
+from trivet.config_file import Faults
 from trivet.errors import EngineFailed, InvalidConfig
+from trivet.model.completion import completed
 from trivet_backends.fake import Executed, FakeBackend
 from trivet_backends.fake.backend import FakeInstance
 
@@ -33,7 +35,8 @@ def config(datatype: str = "INT64", rows: int = 8, **parameters: str) -> ModelCo
 
 def opened(model: ModelConfig, backend: FakeBackend | None = None) -> FakeInstance:
     context = LoadContext(version=1, path=Path("nowhere"), where="m/1", threads=1)
-    return (backend or FakeBackend()).open(model, context).instance(model)
+    artifact = (backend or FakeBackend()).open(model, context)
+    return artifact.instance(completed(model, artifact.signature, "m/1", Faults()))
 
 
 def batch(*rows: Any, dtype: Any = np.int64) -> Batch:
@@ -52,6 +55,22 @@ def test_it_echoes_every_request_in_its_own_shape() -> None:
 def test_without_symbols_the_padding_shows() -> None:
     model = config(**{"symbols.y": ""})
     assert echoed(opened(model), [[1, 2]], [[3]]) == [[[1, 2]], [[3, 0]]]
+
+
+def test_symbols_reach_the_config_as_an_artifacts_would() -> None:
+    context = LoadContext(version=1, path=Path("nowhere"), where="m/1", threads=1)
+    told = FakeBackend().open(config(), context).signature
+    (spec,) = told.inputs
+    assert (spec.dims, spec.symbols) == ((-1, -1), ("batch", "tokens"))
+    told = FakeBackend().open(config(rows=0), context).signature
+    assert (told.outputs[0].dims, told.outputs[0].symbols) == ((-1,), ("tokens",))
+
+
+def test_symbols_must_name_every_dimension() -> None:
+    with pytest.raises(
+        InvalidConfig, match=r'parameters\["symbols.x"\]: it names 2 dimensions of 1'
+    ):
+        opened(config(**{"symbols.x": "tokens,width"}))
 
 
 def test_it_echoes_texts() -> None:
@@ -125,7 +144,7 @@ def test_it_takes_the_time_it_is_told_to() -> None:
 
 
 def test_it_refuses_to_open_when_told_to() -> None:
-    with pytest.raises(InvalidConfig, match=r"parameters\['fail_to_open'\]: it is switched on"):
+    with pytest.raises(InvalidConfig, match=r'parameters\["fail_to_open"\]: it is switched on'):
         opened(config(fail_to_open="true"))
 
 

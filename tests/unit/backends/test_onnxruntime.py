@@ -257,7 +257,7 @@ def test_all_wrong_parameters_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig) as refused:
         open_model(tmp_path, parameters=wrong)
     where = [fault.where for fault in refused.value.faults]
-    assert sorted(where) == sorted(f"m/config.pbtxt: parameters['{name}']" for name in wrong)
+    assert sorted(where) == sorted(f'm/config.pbtxt: parameters["{name}"]' for name in wrong)
 
 
 def test_the_engine_writes_no_warnings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

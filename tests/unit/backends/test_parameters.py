@@ -34,7 +34,7 @@ def test_a_number_out_of_its_range_is_a_fault(nonsense: str) -> None:
     wrong = reader(count=nonsense)
     assert wrong.value(COUNT) == 3
     (fault,) = wrong.faults
-    assert fault.where == "m/config.pbtxt: parameters['count']"
+    assert fault.where == 'm/config.pbtxt: parameters["count"]'
     assert fault.what == f"'{nonsense}' is no valid value"
     assert fault.cure == "use a whole number of at least 1"
 
@@ -56,5 +56,5 @@ def test_a_misspelt_name_is_a_fault_and_a_strange_one_is_not() -> None:
     wrong = reader(colours="red", max_batch_tokens="256")
     wrong.look_for_typos((COUNT, ON, COLOUR, NAME))
     (fault,) = wrong.faults
-    assert fault.where.endswith("parameters['colours']")
+    assert fault.where.endswith('parameters["colours"]')
     assert fault.cure == "did you mean 'colour'?"

@@ -215,7 +215,7 @@ def test_a_task_must_be_named_and_known(tmp_path: Path, parameters: dict[str, st
     with pytest.raises(InvalidConfig) as refused:
         open_model(tmp_path, parameters=parameters)
     (fault,) = refused.value.faults
-    assert fault.where == "m/config.pbtxt: parameters['task']"
+    assert fault.where == 'm/config.pbtxt: parameters["task"]'
     assert fault.cure == "use one of " + ", ".join(TASKS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,15 @@ def test_the_signature_names_what_the_config_asks_for(tmp_path: Path) -> None:
     assert tuple(spec.name for spec in default.outputs) == PLAIN
 
 
+@pytest.mark.parametrize(("rows", "outputs", "dims"), [(0, PLAIN, (1,)), (0, (), (-1, 1))])
+def test_without_batching_there_is_no_batch_dimension_unless_the_config_is_bare(
+    tmp_path: Path, rows: int, outputs: tuple[str, ...], dims: tuple[int, ...]
+) -> None:
+    write_tokenizer(tmp_path)
+    config = replace(model_config(outputs), max_batch_size=rows)
+    assert open_artifact(tmp_path, config).signature.inputs[0].dims == dims
+
+
 def test_a_tensor_of_another_name_is_refused(tmp_path: Path) -> None:
     write_tokenizer(tmp_path)
     with pytest.raises(InvalidConfig) as refused:
@@ -284,6 +294,6 @@ def test_another_mask_token_may_be_named(tmp_path: Path) -> None:
 
 
 def test_a_mask_token_that_does_not_exist_is_refused_where_it_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfig, match=r"parameters\['mask_token'\]: '<m>' is not in the"):
+    with pytest.raises(InvalidConfig, match=r"mask_token.\]: .<m>. is not in the vocabulary"):
         tokenizer(tmp_path, ALL, mask_token="<m>")
     tokenizer(tmp_path, PLAIN, mask_token="<m>")
