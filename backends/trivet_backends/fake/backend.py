@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,6 +43,8 @@ PARAMETERS: tuple[Parameter[Any], ...] = (DELAY_US, DELAY_US_PER_TOKEN, FAIL, PO
 # them, e.g. "tokens" or "tokens,width"; an empty name is a size that follows no input.
 _SYMBOLS = "symbols."
 
+_REMEMBERED = 10_000  # batches; a load run makes millions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executed:
@@ -52,13 +55,18 @@ class Executed:
 
 
 class FakeBackend:
-    """Opens nothing: the config says all. `batches`: what was executed, in the order of start."""
+    """Opens nothing: the config says all."""
 
     def __init__(self, gate: threading.Event | None = None) -> None:
         """gate: every batch waits until it is set, after it was noted in `batches`."""
         self._gate = gate
         self._noted = threading.Condition()
-        self.batches: list[Executed] = []
+        self._executed: deque[Executed] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def batches(self) -> list[Executed]:
+        """What was executed, in the order of start: the last 10,000 batches."""
+        return list(self._executed)
 
     def open(self, config: ModelConfig, context: LoadContext) -> FakeArtifact:
         """Read the parameters.
@@ -84,7 +92,7 @@ class FakeBackend:
     def pass_gate(self, executed: Executed) -> None:
         """Note a batch, and wait for the gate."""
         with self._noted:
-            self.batches.append(executed)
+            self._executed.append(executed)
             self._noted.notify_all()
         if self._gate is not None:
             self._gate.wait()
@@ -92,8 +100,8 @@ class FakeBackend:
     def wait_for_batches(self, count: int, timeout_s: float) -> None:
         """Wait until so many batches have started. Raises TimeoutError if they do not in time."""
         with self._noted:
-            if not self._noted.wait_for(lambda: len(self.batches) >= count, timeout_s):
-                raise TimeoutError(f"{len(self.batches)} of {count} batches in {timeout_s} s")
+            if not self._noted.wait_for(lambda: len(self._executed) >= count, timeout_s):
+                raise TimeoutError(f"{len(self._executed)} of {count} batches in {timeout_s} s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
