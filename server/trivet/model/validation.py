@@ -11,6 +11,8 @@ from trivet.errors import InvalidInput
 from trivet.request import InferRequest
 from trivet_protos import wire
 
+Places = tuple[tuple[str, int], ...]  # of a symbol: input and axis
+
 
 class Validator:
     """Checks requests against one model's configuration."""
@@ -23,6 +25,7 @@ class Validator:
         }
         self._required = frozenset(spec.name for spec in config.inputs if not spec.optional)
         self._outputs = frozenset(spec.name for spec in config.outputs)
+        self._symbols = _shared_symbols(config)
 
     def check(self, request: InferRequest) -> int:
         """Return the request's rows (1 for a model that does not batch).
@@ -39,6 +42,8 @@ class Validator:
                 raise self._wrong_shape(spec, array)
         if not self._outputs.issuperset(request.outputs):
             raise self._unknown_output(request)
+        for symbol, places in self._symbols:
+            self._check_sizes(request, symbol, places)
         return self._rows(request) if self._max_batch_size else 1
 
     def _fits(self, shape: tuple[int, ...], dims: Dims) -> bool:
@@ -49,6 +54,10 @@ class Validator:
 
     def _rows(self, request: InferRequest) -> int:
         rows = {name: len(array) for name, array in request.inputs.items()}
+        if not rows:  # every input is optional, but none would tell how many rows to answer
+            raise InvalidInput(
+                f"model '{self._name}': no input came; send at least one of {_names(self._inputs)}"
+            )
         first = next(iter(rows.values()))
         if any(count != first for count in rows.values()):
             raise InvalidInput(
@@ -61,6 +70,24 @@ class Validator:
                 f" (max_batch_size), got {first}; split the request"
             )
         return first
+
+    def _check_sizes(self, request: InferRequest, symbol: str, places: Places) -> None:
+        """Inputs that share a dimension must agree on its size.
+
+        The engine would refuse it alone; in a batch, padding would make up for the difference and
+        the answer would be wrong without a word.
+        """
+        sizes = {
+            name: request.inputs[name].shape[axis]
+            for name, axis in places
+            if name in request.inputs
+        }
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"'{name}' has {size}" for name, size in sorted(sizes.items()))
+            raise InvalidInput(
+                f"model '{self._name}': unexpected shape: inputs disagree on the size of"
+                f" '{symbol}': {told}; send the same size in each"
+            )
 
     def _wrong_names(self, request: InferRequest) -> InvalidInput:
         missing = sorted(self._required - request.inputs.keys())
@@ -92,6 +119,17 @@ class Validator:
             f"model '{self._name}': unexpected inference output {_names(unknown)};"
             f" it has {_names(self._outputs)}"
         )
+
+
+def _shared_symbols(config: ModelConfig) -> tuple[tuple[str, Places], ...]:
+    """The dimensions that several inputs share, each with the inputs and axes it stands at."""
+    first_axis = 1 if config.max_batch_size else 0
+    places: dict[str, list[tuple[str, int]]] = {}
+    for spec in config.inputs:
+        for axis, symbol in enumerate(spec.symbols, start=first_axis):
+            if symbol:
+                places.setdefault(symbol, []).append((spec.name, axis))
+    return tuple((symbol, tuple(at)) for symbol, at in places.items() if len(at) > 1)
 
 
 def _names(names: Iterable[str]) -> str:
