@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from tests.unit.client.fake_server import FakeServer, serving
 
+from tests.unit.client.fake_server import FakeServer, serving
 from trivet_client import AsyncClient, Client
 
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 
 import pytest
-from tests.unit.client.fake_server import PATIENCE_S, FakeServer
 
+from tests.unit.client.fake_server import PATIENCE_S, FakeServer
 from trivet_client import AsyncClient, Client
 
 

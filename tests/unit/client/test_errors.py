@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tests.unit.client.fake_server import PATIENCE_S, FakeServer
 
+from tests.unit.client.fake_server import PATIENCE_S, FakeServer
 from trivet_client import TrivetError, errors
 from trivet_client.connection import is_loopback
 

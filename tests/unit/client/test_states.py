@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.client.fake_server import FakeServer
 
+from tests.unit.client.fake_server import FakeServer
 from trivet_client import (
     Duration,
     ModelMetadata,

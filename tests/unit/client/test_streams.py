@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tests.unit.client.fake_server import embedding_of
 
+from tests.unit.client.fake_server import embedding_of
 from trivet_client import Failure, InferRequest, InferResult, errors
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.unit.client.fake_server import FakeServer
 
+from tests.unit.client.fake_server import FakeServer
 from trivet_client import errors
 
 

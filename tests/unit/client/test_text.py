@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.client.fake_server import FakeServer, embedding_of
 
+from tests.unit.client.fake_server import FakeServer, embedding_of
 from trivet_client import Cost, errors
 
 COST = Cost(tokens=7, truncated=True, queue_us=1, tokenize_us=2, compute_us=3)

@@ -1,0 +1,1 @@
+"""Commands of `trivet` that are clients: `infer` and `demo`."""
