@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Self
 
 
 class Code(IntEnum):
@@ -42,6 +43,14 @@ class ServeError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    def prefixed(self, prefix: str) -> Self:
+        """The same failure, its text begun with where it happened."""
+        same = type(self).__new__(type(self))  # subclasses are made of other things than a text
+        vars(same).update(vars(self))
+        same.message = prefix + self.message
+        same.args = (same.message,)
+        return same
 
 
 class InvalidInput(ServeError):

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,9 +118,17 @@ async def _serve(config: ServerConfig) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
-    async with running(config) as app:
+    async with AsyncExitStack() as stack:
+        starting = asyncio.create_task(stack.enter_async_context(running(config)))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():  # told to stop before it was ready
+            starting.cancel()
+            await asyncio.wait((starting,))
+            return 0
+        app = starting.result()
         print(f"trivet: serving on {config.grpc.host}:{app.grpc_port}", flush=True)
-        await stop.wait()
+        await stopping
         print("trivet: stopping; accepted requests are being finished", file=sys.stderr, flush=True)
     return 0
 

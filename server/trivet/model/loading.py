@@ -63,8 +63,9 @@ class Loader:
 
     def pipeline(self, config: ModelConfig, version: int, members: Members) -> Model:
         """A pipeline over models that are loaded already."""
-        scheduler = PipelineScheduler(config, version, members)
-        return Model(config, version, scheduler, Statistics(), self.clock)
+        statistics = Statistics()
+        scheduler = PipelineScheduler(config, version, members, statistics)
+        return Model(config, version, scheduler, statistics, self.clock)
 
 
 def _instances(config: ModelConfig) -> int:

@@ -62,13 +62,14 @@ class Manager:
 
         Raises InvalidConfig if a repository cannot be read; a faulty model is only shown.
         """
-        faults = Faults()
-        snapshot = await asyncio.to_thread(read_repositories, self._repositories, faults)
-        faults.raise_if_any()
+        unreadable = Faults()
+        snapshot = await asyncio.to_thread(read_repositories, self._repositories, unreadable)
         configs = {folder.name: self._config(folder) for folder in snapshot.folders}
         good = [config for config in configs.values() if config]
+        faulty = [name for name, config in configs.items() if not config]
+        faulty += self._show_left_out(unreadable)
         ordering = Faults()
-        order = load_order(good, ordering, [name for name, config in configs.items() if not config])
+        order = load_order(good, ordering, faulty)
         self._show_faulty(sorted({config.name for config in good} - set(order)), ordering)
         for name in order:
             config, folder = configs[name], snapshot.folder(name)
@@ -111,6 +112,19 @@ class Manager:
             self._show_faulty([folder.name], faults)
             return None
         return config
+
+    def _show_left_out(self, faults: Faults) -> list[str]:
+        """Show what could not be read; return the names of the models that are shown as faulty."""
+        names = []
+        for fault in faults:
+            name = fault.where.split("/")[0]
+            if name and any((folder / name).is_dir() for folder in self._repositories):
+                self._failed(name, 0, InvalidConfig([fault]))
+                names.append(name)
+            else:  # it has no name that could be served
+                self.faults.append(fault)
+                log.error("model_left_out", extra={"fault": str(fault)})
+        return names
 
     def _show_faulty(self, names: Sequence[str], faults: Faults) -> None:
         """Show models that will not be loaded, each with the faults found in its own folder."""

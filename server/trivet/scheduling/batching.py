@@ -79,7 +79,7 @@ class BatchScheduler:
         )
         started_ns = self._clock.now_ns()
         try:
-            answers = await executor.run(instance.execute, batch)
+            answers = _complete(await executor.run(instance.execute, batch), len(slots))
         except Exception as error:  # an instance may raise anything; only this batch may feel it
             await self._fail(slots, error, instance, executor)
             return
@@ -102,7 +102,7 @@ class BatchScheduler:
                 f"model '{self._config.name}' version {self._version} failed on this request"
                 f" ({type(error).__name__}); the server's log has the details"
             )
-        slots[0].reject(error)
+        slots[0].reject(self._named(error))
 
     def _stamp(self, slots: Sequence[Slot], batch: Batch, started_ns: int) -> None:
         done_ns = self._clock.now_ns()
@@ -119,7 +119,7 @@ class BatchScheduler:
 
     def _settle(self, slot: Slot, answer: Answer | ServeError) -> None:
         if isinstance(answer, ServeError):
-            slot.reject(answer)
+            slot.reject(self._named(answer))
             return
         slot.resolve(
             InferResponse(
@@ -130,3 +130,22 @@ class BatchScheduler:
                 stages=Stages.of(slot.timings),
             )
         )
+
+    def _named(self, error: ServeError) -> ServeError:
+        """A backend's error with the name of the model, which the backend need not know."""
+        name = f"model '{self._config.name}'"
+        return error if error.message.startswith(name) else error.prefixed(f"{name}: ")
+
+
+def _complete(answers: Sequence[Answer | ServeError], count: int) -> Sequence[Answer | ServeError]:
+    """The answers as they are. Raises ValueError if they are not one per request.
+
+    A backend that breaks its contract must not end the driver, on which every later request of the
+    model depends; and whose answers they are cannot be told any more.
+    """
+    if len(answers) != count:
+        raise ValueError(f"the backend gave {len(answers)} answers to {count} requests")
+    for answer in answers:
+        if not isinstance(answer, Answer | ServeError):
+            raise TypeError(f"the backend gave a {type(answer).__name__} for an answer")
+    return answers

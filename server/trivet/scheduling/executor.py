@@ -29,7 +29,11 @@ class Executor:
         self._thread.start()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call in the thread; returns or raises what the call does."""
+        """Call in the thread; returns or raises what the call does.
+
+        What the event loop would take for a word to itself (SystemExit, CancelledError,
+        StopIteration) is raised as the cause of a RuntimeError.
+        """
         outcome: asyncio.Future[T] = self._loop.create_future()
         self._work.put((lambda: function(*args, **kwargs), outcome))
         return await outcome
@@ -45,7 +49,7 @@ class Executor:
             try:
                 result = function()
             except BaseException as error:
-                self._settle(outcome, None, error)
+                self._settle(outcome, None, _harmless(error))
             else:
                 self._settle(outcome, result, None)
             # A result kept in a local would live until the next call: a batch's worth of arrays.
@@ -53,13 +57,22 @@ class Executor:
             result = None
 
     def _settle(
-        self, outcome: asyncio.Future[Any], result: object, error: BaseException | None
+        self, outcome: asyncio.Future[Any], result: object, error: Exception | None
     ) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
             self._loop.call_soon_threadsafe(_settle, outcome, result, error)
 
 
-def _settle(outcome: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+def _harmless(error: BaseException) -> Exception:
+    """An error that a future can carry and that ends neither its awaiter nor the event loop."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    wrapped = RuntimeError(f"{type(error).__name__} was raised in the instance's thread")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _settle(outcome: asyncio.Future[Any], result: object, error: Exception | None) -> None:
     if outcome.done():
         return
     if error is None:
