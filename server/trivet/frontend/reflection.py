@@ -89,7 +89,8 @@ def _file_of(symbol: str) -> FileDescriptor:
     try:
         return _FILE_OF(symbol)
     except KeyError:  # of all that has a name, protobuf looks only for methods elsewhere
-        return _METHOD(symbol).containing_service.file
+        file: FileDescriptor = _METHOD(symbol).containing_service.file
+        return file
 
 
 def _files(response: v1.ServerReflectionResponse, asked: FileDescriptor, sent: set[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+
 from tests.harness.frontend import Served, echo_model, run_server
 
 

@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 import grpc
 import pytest
-from tests.harness.frontend import Served, echo_config, echo_model, publish, run_server
 
+from tests.harness.frontend import Served, echo_config, echo_model, publish, run_server
 from trivet.config import TensorSpec
 from trivet.frontend.unoffered import UNOFFERED
 from trivet.request import Stages

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import grpc
 import pytest
-from tests.harness.frontend import Served, echo_model, publish, run_server
 
+from tests.harness.frontend import Served, echo_model, publish, run_server
 from trivet_protos.generated.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from trivet_protos.generated.health_pb2_grpc import HealthStub
 

@@ -9,8 +9,8 @@ import grpc
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from tests.harness.frontend import Served
 
+from tests.harness.frontend import Served
 from trivet_protos.generated import (
     reflection_v1_pb2,
     reflection_v1_pb2_grpc,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import grpc
 import numpy as np
 import pytest
-from tests.harness.frontend import ScriptedModel, Served, echo, echo_config, run_server
 
+from tests.harness.frontend import ScriptedModel, Served, echo, echo_config, run_server
 from trivet.config import TensorSpec
 from trivet.errors import EngineFailed, QueueFull, ServeError
 from trivet.request import InferRequest, InferResponse

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 
 import grpc
 import numpy as np
 import pytest
-from tests.harness.frontend import ScriptedModel, Served, echo, echo_config, run_server
 
+from tests.harness.frontend import (
+    ScriptedModel,
+    Served,
+    echo,
+    echo_config,
+    echo_model,
+    run_server,
+)
 from trivet.request import InferRequest, InferResponse
 from trivet_protos.generated import grpc_service_pb2 as pb
 from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from trivet_protos.generated.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from trivet_protos.generated.health_pb2_grpc import HealthStub
+from trivet_protos.generated.reflection_v1_pb2 import ServerReflectionRequest
+from trivet_protos.generated.reflection_v1_pb2_grpc import ServerReflectionStub
 
 Stream = grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResponse]
 
@@ -206,6 +218,25 @@ async def test_a_draining_server_answers_what_it_has_read_and_ends_the_stream() 
             await stream.read()
     assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
     assert "draining" in (ended.value.details() or "")
+
+
+async def test_idle_streams_and_watchers_do_not_hold_up_a_draining_server() -> None:
+    async with asyncio.timeout(15), AsyncExitStack() as clients:
+        async with run_server(echo_model(), grace_s=60) as served:
+            channel = grpc.aio.insecure_channel(served.address)
+            await clients.enter_async_context(channel)  # the client stays when the server leaves
+            stream = GRPCInferenceServiceStub(channel).ModelStreamInfer()
+            await stream.write(numbered(0))
+            await stream.read()
+            watching = HealthStub(channel).Watch(HealthCheckRequest())
+            await watching.read()
+            asking = ServerReflectionStub(channel).ServerReflectionInfo()
+            await asking.write(ServerReflectionRequest(list_services="*"))
+            await asking.read()
+            served.draining.set()
+        assert await stream.code() == grpc.StatusCode.UNAVAILABLE
+        last = HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING)
+        assert [await watching.read(), await watching.read()] == [last, grpc.aio.EOF]
 
 
 async def test_a_stream_of_a_thousand_requests_is_answered_in_order(server: Served) -> None:

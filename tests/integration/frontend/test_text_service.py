@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import grpc
 import numpy as np
 import pytest
-from tests.harness.frontend import ScriptedModel, Served, echo_model, run_server
 
+from tests.harness.frontend import ScriptedModel, Served, echo_model, run_server
 from trivet.config import ModelConfig, Step, TensorSpec
 from trivet.errors import InvalidInput, QueueFull
 from trivet.request import InferRequest, InferResponse, Stages

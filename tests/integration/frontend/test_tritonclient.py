@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
-from tests.harness.frontend import ScriptedModel, Served, echo, echo_config, run_server
 from tritonclient.utils import InferenceServerException
 
+from tests.harness.frontend import ScriptedModel, Served, echo, echo_config, run_server
 from trivet.config import TensorSpec
 from trivet.request import InferRequest, InferResponse
 
