@@ -1,0 +1,190 @@
+"""From a checkpoint folder to models in a repository: the thread that `trivet build` follows.
+
+A build makes a tokenizer, an encoder in every precision asked for, for fill-mask what turns ids
+into words, and the pipeline that joins them. What is up to date already is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from trivet.errors import Fault, InvalidConfig
+from trivet_backends.workshop import configs
+from trivet_backends.workshop.build_file import Json, digests
+from trivet_backends.workshop.check_batch import CheckBatch, check_batch
+from trivet_backends.workshop.checkpoint import Checkpoint, read_checkpoint
+from trivet_backends.workshop.configs import Names
+from trivet_backends.workshop.entry import Entry, Published, publish
+from trivet_backends.workshop.options import BuildOptions, GraphOptions, Pooling, Precision, Task
+from trivet_backends.workshop.parity import check_parity
+from trivet_backends.workshop.precision import write_graph
+from trivet_backends.workshop.progress import Announce
+from trivet_backends.workshop.tensor_files import Float32
+from trivet_backends.workshop.tokenizer_file import trained_pooling
+
+# Raise it when the same checkpoint and options would give another graph: it makes builds outdated.
+RECIPE = 1
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_TOKENIZER = "tokenizer.json"
+
+
+def build(
+    folder: Path, repository: Path, options: BuildOptions, announce: Announce
+) -> list[Published]:
+    """Bring the repository up to date with a checkpoint folder; returns its models in order of use.
+
+    announce: called with what begins now, for a person.
+    Raises InvalidConfig if the checkpoint or an option is no good, a graph misses its bar or a name
+    is taken; the repository is as it was then.
+    """
+    announce(f"reading {folder}")
+    checkpoint = read_checkpoint(folder)
+    graph = _graph_options(checkpoint, options)
+    names = _names(folder, options, graph.task)
+    announce("comparing with the repository")
+    desk = _Desk(checkpoint=checkpoint, options=graph, names=names, announce=announce)
+    entries = [desk.tokenizer(), *map(desk.encoder, *_encoders(names, options))]
+    if graph.task is Task.FILL_MASK:
+        entries.append(desk.candidates())
+    return publish(repository, [*entries, desk.pipeline()])
+
+
+def _encoders(names: Names, options: BuildOptions) -> tuple[list[str], list[Precision]]:
+    """The encoders' names and precisions; the pipeline runs the first, under the plain name."""
+    first, *others = options.precisions
+    plain = [names.encoder, *(f"{names.encoder}_{precision}" for precision in others)]
+    return plain, [first, *others]
+
+
+def _graph_options(checkpoint: Checkpoint, options: BuildOptions) -> GraphOptions:
+    task = options.task or (Task.FILL_MASK if checkpoint.has_head else Task.EMBED)
+    where = checkpoint.folder.name
+    if task is Task.FILL_MASK and not checkpoint.has_head:
+        found, cure = "has no masked language model head", "build it with --task embed"
+        raise InvalidConfig([Fault(where, found, cure)])
+    if task is Task.FILL_MASK and checkpoint.tokenizer.mask_token_id is None:
+        found, cure = "knows no [MASK] token", "add it to the vocabulary, or use --task embed"
+        raise InvalidConfig([Fault(f"{where}/{_TOKENIZER}", found, cure)])
+    if task is Task.FILL_MASK:
+        most = checkpoint.config.vocab_size
+        return GraphOptions(task=task, candidates=min(options.candidates, most))
+    return GraphOptions(
+        task=task,
+        pooling=options.pooling or trained_pooling(checkpoint.folder) or Pooling.MEAN,
+        normalize=options.normalize,
+        hidden_state=options.hidden_state,
+    )
+
+
+def _names(folder: Path, options: BuildOptions, task: Task) -> Names:
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", folder.resolve().name).lstrip("_.-") or "model"
+    names = Names(encoder=options.name or safe, pipeline=options.pipeline or task.value)
+    cure = "use letters, digits, '_', '-' and '.', beginning with a letter or digit"
+    faults = [
+        Fault(flag, f"{name!r} is no model name", cure)
+        for flag, name in (("--name", names.encoder), ("--pipeline", names.pipeline))
+        if not _NAME.fullmatch(name)
+    ]
+    if faults:
+        raise InvalidConfig(faults)
+    return names
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Desk:
+    """Makes the entries of one build, and reads the weights once for all that need them."""
+
+    checkpoint: Checkpoint
+    options: GraphOptions
+    names: Names
+    announce: Announce
+
+    def tokenizer(self) -> Entry:
+        text = configs.tokenizer_config(self.names, self.checkpoint.config, self.options.task)
+        return self._entry(
+            self.names.tokenizer, "tokenizer", text, self._tokenizer_recipe, self._copy_tokenizer
+        )
+
+    def encoder(self, name: str, precision: Precision) -> Entry:
+        text = configs.encoder_config(name, self.checkpoint.config, self.options, precision)
+        recipe: dict[str, Json] = {
+            "recipe": RECIPE,
+            "inputs": {name: self._digests[name] for name in self._digests if name != _TOKENIZER},
+            "options": asdict(self.options),
+            "precision": precision,
+        }
+        return self._entry(
+            name, "encoder", text, recipe, lambda folder: self._write(folder, name, precision)
+        )
+
+    def candidates(self) -> Entry:
+        text = configs.candidates_config(self.names, self.options)
+        return self._entry(
+            self.names.candidates, "candidates", text, self._tokenizer_recipe, self._copy_tokenizer
+        )
+
+    def pipeline(self) -> Entry:
+        text = configs.build_pipeline_config(self.names, self.checkpoint.config, self.options)
+        recipe: dict[str, Json] = {"task": self.options.task, "encoder": self.names.encoder}
+        return self._entry(self.names.pipeline, "pipeline", text, recipe, lambda folder: {})
+
+    @property
+    def _source(self) -> str:
+        return self.checkpoint.folder.resolve().name
+
+    @cached_property
+    def _digests(self) -> Mapping[str, Json]:
+        return digests(self.checkpoint.files)
+
+    @cached_property
+    def _weights(self) -> Mapping[str, Float32]:
+        self.announce("reading the weights")
+        return self.checkpoint.weights()
+
+    @cached_property
+    def _batch(self) -> CheckBatch:
+        is_fill_mask = self.options.task is Task.FILL_MASK
+        mask = self.checkpoint.tokenizer.mask_token_id if is_fill_mask else None
+        return check_batch(self.checkpoint.folder / _TOKENIZER, self.checkpoint.config, mask)
+
+    @property
+    def _tokenizer_recipe(self) -> dict[str, Json]:
+        return {"inputs": {_TOKENIZER: self._digests[_TOKENIZER]}}
+
+    def _entry(
+        self,
+        model: str,
+        kind: str,
+        config: str,
+        recipe: Mapping[str, Json],
+        write: Callable[[Path], Mapping[str, Json]],
+    ) -> Entry:
+        return Entry(
+            model=model,
+            kind=kind,
+            source=self._source,
+            config=config,
+            recipe=recipe,
+            write=write,
+        )
+
+    def _copy_tokenizer(self, folder: Path) -> Mapping[str, Json]:
+        shutil.copyfile(self.checkpoint.folder / _TOKENIZER, folder / _TOKENIZER)
+        return {}
+
+    def _write(self, folder: Path, name: str, precision: Precision) -> Mapping[str, Json]:
+        """Write model.onnx and check it."""
+        begun = time.perf_counter()
+        config, weights, path = self.checkpoint.config, self._weights, folder / "model.onnx"
+        self.announce(f"{name}: writing the graph in {precision}")
+        write_graph(config, weights, self.options, precision, path)
+        self.announce(f"{name}: comparing it with plain numpy")
+        parity = check_parity(path, config, weights, self.options, precision, self._batch)
+        return {**asdict(parity), "seconds": round(time.perf_counter() - begun, 2)}

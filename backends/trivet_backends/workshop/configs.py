@@ -1,0 +1,152 @@
+"""What each model of a build offers: the configs of tokenizer, encoder, candidates and pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trivet_backends.workshop.bert_config import BertConfig
+from trivet_backends.workshop.config_text import Step, Tensor, model_config, pipeline_config
+from trivet_backends.workshop.graph.embed import EMBEDDING, LAST_HIDDEN_STATE
+from trivet_backends.workshop.graph.encoder import TOKEN_INPUTS
+from trivet_backends.workshop.graph.fill_mask import MASK_POSITIONS, PROBABILITIES, TOKEN_IDS
+from trivet_backends.workshop.options import GraphOptions, Precision, Task
+
+# Tokens of one batch, padding included. On two cores 64 callers were served best with 64 to 256,
+# all within 5 %; 256 is best where one instance has all cores.
+MAX_BATCH_TOKENS = 256
+
+_TEXT = Tensor(name="TEXT", type="STRING", dims=(1,))
+_TOKENS = tuple(Tensor(name=name, type="INT64", dims=(-1,)) for name in TOKEN_INPUTS)
+_MASKS = Tensor(name=MASK_POSITIONS, type="INT64", dims=(-1,))
+_CANDIDATES = (
+    Tensor(name="TOKEN", type="STRING", dims=(-1, -1)),
+    Tensor(name="TOKEN_ID", type="INT64", dims=(-1, -1)),
+    Tensor(name="PROBABILITY", type="FP32", dims=(-1, -1)),
+    Tensor(name="MASK_POSITION", type="INT64", dims=(-1,)),
+)
+_PAD = "What an input is filled up with where rows of a batch differ in length."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The model names of one build."""
+
+    encoder: str
+    pipeline: str
+
+    @property
+    def tokenizer(self) -> str:
+        """Turns text into token ids."""
+        return f"{self.encoder}_tokenizer"
+
+    @property
+    def candidates(self) -> str:
+        """Turns candidates into words; fill-mask only."""
+        return f"{self.encoder}_candidates"
+
+
+def tokenizer_config(names: Names, bert: BertConfig, task: Task) -> str:
+    """Text to token ids; for fill-mask also where the masks are."""
+    return model_config(
+        names.tokenizer,
+        f"Text to token ids of {names.encoder}.",
+        "tokenizers",
+        inputs=[_TEXT],
+        outputs=_model_inputs(task),
+        parameters={
+            "max_tokens": (
+                str(bert.max_positions),
+                "The positions of the model, [CLS] and [SEP] too.",
+            )
+        },
+    )
+
+
+def encoder_config(name: str, bert: BertConfig, options: GraphOptions, precision: Precision) -> str:
+    """Token ids to an embedding, or to candidates for each mask."""
+    about = f"{_ABOUT[options.task]}; an ONNX graph in {precision}."
+    pads = {
+        f"pad.{tensor.name}": (str(value), _PAD if tensor.name == "input_ids" else "")
+        for tensor, value in zip(
+            _model_inputs(options.task), (bert.pad_token_id, 0, 0, -1), strict=False
+        )
+    }
+    tokens = (
+        str(MAX_BATCH_TOKENS),
+        "Length-aware batches: rows times the longest row are at most this.",
+    )
+    return model_config(
+        name,
+        about,
+        "onnxruntime",
+        inputs=_model_inputs(options.task),
+        outputs=_model_outputs(bert, options),
+        parameters={"max_batch_tokens": tokens, **pads},
+    )
+
+
+def candidates_config(names: Names, options: GraphOptions) -> str:
+    """Candidates' ids to words; how many is the request's parameter top_k."""
+    return model_config(
+        names.candidates,
+        f"The words of {names.encoder}'s candidates; the request's top_k says how many, else 5.",
+        "text",
+        inputs=[*_candidate_outputs(options), _MASKS],
+        outputs=_CANDIDATES,
+        parameters={"task": (options.task, "")},
+    )
+
+
+def build_pipeline_config(names: Names, bert: BertConfig, options: GraphOptions) -> str:
+    """Text in, answers out."""
+    tokens = [tensor.name for tensor in _model_inputs(options.task)]
+    tokenize = Step(model=names.tokenizer, inputs=_same(["TEXT"]), outputs=_same(tokens))
+    if options.task is Task.EMBED:
+        about = f"A sentence to its embedding by {names.encoder}."
+        outputs = [Tensor(name="EMBEDDING", type="FP32", dims=(bert.hidden_size,))]
+        encode = Step(model=names.encoder, inputs=_same(tokens), outputs={EMBEDDING: "EMBEDDING"})
+        return pipeline_config(names.pipeline, about, [_TEXT], outputs, [tokenize, encode])
+    about = (
+        f"The likeliest words behind every mask by {names.encoder}; the request's top_k, else 5."
+    )
+    found = [TOKEN_IDS, PROBABILITIES]
+    encode = Step(model=names.encoder, inputs=_same(tokens), outputs=_same(found))
+    answer = Step(
+        model=names.candidates,
+        inputs=_same([*found, MASK_POSITIONS]),
+        outputs=_same(tensor.name for tensor in _CANDIDATES),
+    )
+    return pipeline_config(names.pipeline, about, [_TEXT], _CANDIDATES, [tokenize, encode, answer])
+
+
+_ABOUT = {
+    Task.EMBED: "Token ids to one vector per row",
+    Task.FILL_MASK: "Token ids and mask positions to candidates",
+}
+
+
+def _model_inputs(task: Task) -> list[Tensor]:
+    return [*_TOKENS, _MASKS] if task is Task.FILL_MASK else [*_TOKENS]
+
+
+def _model_outputs(bert: BertConfig, options: GraphOptions) -> list[Tensor]:
+    if options.task is Task.FILL_MASK:
+        return _candidate_outputs(options)
+    outputs = [Tensor(name=EMBEDDING, type="FP32", dims=(bert.hidden_size,))]
+    if options.hidden_state:
+        dims = (-1, bert.hidden_size)
+        outputs.append(Tensor(name=LAST_HIDDEN_STATE, type="FP32", dims=dims))
+    return outputs
+
+
+def _candidate_outputs(options: GraphOptions) -> list[Tensor]:
+    dims = (-1, options.candidates)
+    return [
+        Tensor(name=TOKEN_IDS, type="INT64", dims=dims),
+        Tensor(name=PROBABILITIES, type="FP32", dims=dims),
+    ]
+
+
+def _same(names: Iterable[str]) -> dict[str, str]:
+    return {name: name for name in names}

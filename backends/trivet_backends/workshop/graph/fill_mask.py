@@ -1,0 +1,78 @@
+"""Fill-mask graph: token ids and mask positions in, the most likely tokens out.
+
+The vocabulary is computed at mask positions only, and the k best are picked in the graph: for
+BERT-base at 8 x 128 tokens that is 4 ms and 0.5 KB instead of 240 ms and 125 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from trivet_backends.workshop import names
+from trivet_backends.workshop.graph.builder import GraphBuilder
+from trivet_backends.workshop.graph.encoder import Encoder, attended_first, declare_inputs
+from trivet_backends.workshop.graph.tables import WordTable
+from trivet_backends.workshop.options import GraphOptions
+from trivet_backends.workshop.tensor_files import Float32
+
+MASK_POSITIONS = "mask_positions"
+TOKEN_IDS = "token_ids"
+PROBABILITIES = "probabilities"
+
+
+def write_fill_mask(
+    graph: GraphBuilder,
+    encoder: Encoder,
+    decoder: WordTable,
+    tensors: Mapping[str, Float32],
+    options: GraphOptions,
+) -> None:
+    """Write the graph into `graph`.
+
+    Input besides the tokens: mask_positions int64 [batch, masks]; any value is safe, and what is
+    answered for one outside the row (-1 is the padding) means nothing.
+    Outputs: token_ids int64 and probabilities float32, both [batch, masks, candidates], best first;
+    probabilities are those of the whole vocabulary.
+    """
+    g = graph
+    candidates = options.candidates
+    declare_inputs(g)
+    g.input(MASK_POSITIONS, np.int64, ["batch", "masks"])
+    order = attended_first(g)
+    tokens = g.node("Gather", g.node("Shape", "input_ids"), g.integers(1))
+    last = g.node("Sub", tokens, g.integers(1))
+    safe = g.node("Min", g.node("Max", MASK_POSITIONS, g.integers(0)), last)
+    index = g.node("Unsqueeze", g.node("GatherElements", order.rank, safe, axis=1), axes=[2])
+    hidden = encoder.hidden_states(
+        order, lambda hidden: g.node("GatherND", hidden, index, batch_dims=1, name="head/pick")
+    )
+    logits = _logits(g, encoder, decoder, tensors, hidden)  # [batch * masks, vocab]
+    # Softmax before TopK, though only k of its values are kept: its sum over the vocabulary is
+    # exact to 1e-7, that of ReduceLogSumExp to 1e-4.
+    chances = g.node("Softmax", logits, axis=1)
+    best, ids = g.nodes(
+        "TopK", chances, g.integers(candidates), name="head/best", outputs=2, axis=1
+    )
+    batch_masks = g.node("Shape", MASK_POSITIONS)
+    shape = g.node("Concat", batch_masks, g.integers(candidates), axis=0)
+    dims: list[str | int] = ["batch", "masks", candidates]
+    g.output(g.node("Reshape", ids, shape), TOKEN_IDS, np.int64, dims)
+    g.output(g.node("Reshape", best, shape), PROBABILITIES, np.float32, dims)
+
+
+def _logits(
+    g: GraphBuilder,
+    encoder: Encoder,
+    decoder: WordTable,
+    tensors: Mapping[str, Float32],
+    hidden: str,
+) -> str:
+    """hidden [batch, masks, hidden] to logits float32 [batch * masks, vocab]."""
+    transformed = encoder.activate(encoder.dense(names.HEAD_DENSE, hidden))
+    vectors = g.to_float32(encoder.norm(names.HEAD_NORM, transformed))
+    hidden_size = tensors[f"{names.HEAD_DENSE}.bias"].shape[0]
+    flat = g.node("Reshape", vectors, g.integers(-1, hidden_size))
+    bias = g.weight(names.DECODER_BIAS, tensors[names.DECODER_BIAS])
+    return g.node("Add", decoder.products(flat), bias, name="head/logits")

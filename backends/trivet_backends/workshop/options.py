@@ -1,0 +1,54 @@
+"""What a build may be asked for, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """What a model answers; the value is the pipeline's usual name."""
+
+    EMBED = "embed"
+    FILL_MASK = "fill_mask"
+
+
+class Precision(StrEnum):
+    """How a graph stores its weights and computes."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class Pooling(StrEnum):
+    """How the token vectors of a row become one."""
+
+    MEAN = "mean"
+    CLS = "cls"  # the first token
+    MAX = "max"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphOptions:
+    """Everything that decides what a graph computes, but its precision."""
+
+    task: Task
+    pooling: Pooling = Pooling.MEAN  # embed only
+    normalize: bool = True  # embed only: vectors of length one
+    hidden_state: bool = False  # embed only: also give out last_hidden_state
+    candidates: int = 100  # fill_mask only: tokens per mask, best first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What `trivet build` was asked for; None is what the checkpoint itself suggests."""
+
+    name: str | None = None
+    pipeline: str | None = None
+    task: Task | None = None
+    precisions: tuple[Precision, ...] = (Precision.FP32,)  # the pipeline runs the first
+    pooling: Pooling | None = None
+    normalize: bool = True
+    hidden_state: bool = False
+    candidates: int = 100

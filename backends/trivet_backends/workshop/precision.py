@@ -1,0 +1,106 @@
+"""A graph in FP32, FP16 or INT8, written to a file.
+
+FP16: weights and arithmetic are half; layer norms, pooling, the decoder and softmax stay float32.
+On x86 ONNX Runtime has no FP16 arithmetic and computes in float32 between casts, so that there it
+halves the file and not the time.
+
+INT8: weights per output channel, activations per tensor while running (`quantize_dynamic`). The
+graph is fused first, as ONNX Runtime turns a quantized Attention into QAttention but does not fuse
+quantized products into one; the file therefore holds ONNX Runtime's own operators. Dynamic means
+that a row's answer depends a little on its neighbours in the batch; word tables are exempt
+(`graph/tables.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trivet_backends.workshop.bert_config import BertConfig
+from trivet_backends.workshop.graph.model import bert_graph
+from trivet_backends.workshop.options import GraphOptions, Precision
+from trivet_backends.workshop.tensor_files import Float32
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+def write_graph(
+    config: BertConfig,
+    weights: Mapping[str, Float32],
+    options: GraphOptions,
+    precision: Precision,
+    path: Path,
+) -> None:
+    """Write the graph to `path`; files it needs on the way are made and removed beside it.
+
+    Raises InvalidConfig if the weights do not fit into one file.
+    """
+    match precision:
+        case Precision.FP32:
+            _save(bert_graph(config, weights, options), path)
+        case Precision.FP16:
+            _save(bert_graph(config, weights, options, floats=np.float16), path)
+        case Precision.INT8:
+            _write_int8(bert_graph(config, weights, options, int8_tables=True), path)
+
+
+def _save(model: ModelProto, path: Path) -> None:
+    path.write_bytes(model.SerializeToString())
+
+
+def _write_int8(model: ModelProto, path: Path) -> None:
+    from onnx import TensorProto
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    plain, fused = path.with_suffix(".plain"), path.with_suffix(".fused")
+    try:
+        _save(model, plain)
+        _fuse(plain, fused)
+        with _without_advice():
+            quantize_dynamic(
+                fused,
+                path,
+                op_types_to_quantize=["MatMul", "Attention"],
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={
+                    "MatMulConstBOnly": True,
+                    # Shape inference does not know the fused operators' types; all are float32.
+                    "DefaultTensorType": TensorProto.FLOAT,
+                },
+            )
+    finally:
+        plain.unlink(missing_ok=True)
+        fused.unlink(missing_ok=True)
+
+
+def _fuse(source: Path, target: Path) -> None:
+    """Have ONNX Runtime write the graph as it would run it, machine-independent parts only."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = 3  # it warns that the result is for ONNX Runtime; we know
+    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Drop what the quantizer logs to the root logger: advice to do what has just been done."""
+    root = logging.getLogger()
+    root.addFilter(_drop)
+    try:
+        yield
+    finally:
+        root.removeFilter(_drop)
+
+
+def _drop(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.WARNING
