@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from tests.harness.frontend import echo_model, publish
 
+from tests.harness.frontend import echo_model, publish
 from trivet.errors import NotFound, ServeError, Unavailable
 from trivet.repository.registry import Registry, State
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
-from tests.harness.frontend import ScriptedModel, echo_config, publish
 
+from tests.harness.frontend import ScriptedModel, echo_config, publish
 from trivet.config import ModelConfig, Step, TensorSpec
 from trivet.errors import InvalidInput, NotFound, ServeError
 from trivet.repository.registry import Registry
