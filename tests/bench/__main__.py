@@ -25,6 +25,7 @@ from trivet_client import Client
 
 ENCODER = "minilm"
 LONE_TOKENS = 20
+LATENCY_BLOCKS, CALLS_PER_BLOCK = 7, 60
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,9 @@ def _throughput(
         ),
         Row(
             f"one caller, {LONE_TOKENS} tokens: median latency over the bare engine's, ms",
-            [added_ms],
+            added_ms,
             "<= 1.5",
-            added_ms <= 1.5,
+            statistics.median(added_ms) <= 1.5,
         ),
     ]
 
@@ -148,14 +149,24 @@ def _rounds(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, lis
     return seconds
 
 
-def _added_latency_ms(engine: BareEngine, client: Client, calls: int = 200) -> float:
-    """Median through the server minus median of the engine with all cores, call by call in turn."""
+def _added_latency_ms(engine: BareEngine, client: Client) -> list[float]:
+    """Median through the server minus median of the engine with all cores, block by block.
+
+    In blocks, with a pause, because the engine's threads spin on for a while after each call, and
+    would take the cores from the server.
+    """
     text = text_of(LONE_TOKENS)
-    ours, bare = [], []
-    for _ in range(calls):
-        ours.append(_seconds(lambda: client.embed([text])))
-        bare.append(_seconds(lambda: engine.embed_one(text, threads=2)))
-    return (statistics.median(ours) - statistics.median(bare)) * 1e3
+    added = []
+    for _ in range(LATENCY_BLOCKS):
+        bare = _median_s(lambda: engine.embed_one(text, threads=2))
+        ours = _median_s(lambda: client.embed([text]))
+        added.append((ours - bare) * 1e3)
+    return added
+
+
+def _median_s(run: Callable[[], object]) -> float:
+    time.sleep(0.2)
+    return statistics.median(_seconds(run) for _ in range(CALLS_PER_BLOCK))
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -30,7 +30,7 @@ trivet.v1.TextService, tokenizes inside and batches requests by their real lengt
 EXAMPLES = """\
 examples:
   trivet demo                                 see it work, start to finish
-  trivet build CHECKPOINT --output models     make a repository entry from a checkpoint
+  trivet build FOLDER --model-repository models  make a repository entry from a checkpoint
   trivet check models                         find everything wrong with a repository
   trivet serve --model-repository models      serve it on 127.0.0.1:8001
 
