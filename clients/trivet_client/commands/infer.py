@@ -37,7 +37,8 @@ examples:
   trivet infer fill_mask --text "The cat sat on the [MASK]." --top-k 3
   trivet infer embed --text "one text" --text "another" --output-json
   trivet infer embed --text - --output-json < sentences.txt > vectors.jsonl
-  trivet infer minilm --input 'INPUT_IDS=[[101, 7592, 102]]' --input 'ATTENTION_MASK=[[1, 1, 1]]'
+  trivet infer minilm --input 'input_ids=[[101, 7592, 102]]' \\
+      --input 'attention_mask=[[1, 1, 1]]' --input 'token_type_ids=[[0, 0, 0]]'
   trivet infer minilm --json request.json
 
 A JSON file holds {"NAME": nested lists, ...}, or a request as KServe v2 spells it over REST:
