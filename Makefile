@@ -11,7 +11,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 BIN := .venv/bin
 EXAMPLES := model_repository/examples
 # Of pip's lines, those that show progress.
-SHORTER := sed -nE 's/^Collecting ([^ ]+).*/  \1/p; /^ERROR|^Successfully/p'
+SHORTER := sed -nE 's/^Collecting ([^ ]+).*/  \1/p; /^ERROR/p'
 
 help: ## list these words
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
