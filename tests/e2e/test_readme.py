@@ -39,6 +39,6 @@ def test_the_readme_has_code_to_run() -> None:
 
 
 def test_every_word_the_readme_tells_to_make_is_there() -> None:
-    words = set(re.findall(r"make ([a-z]+)", README)) - {"alone"}
+    words = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"demo", "test", "serve"} <= words <= targets
