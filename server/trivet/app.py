@@ -6,6 +6,7 @@ Reading it is the tour of the system. Nothing below it reads the environment or 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +20,11 @@ from trivet.frontend.services import DEFAULT_SERVER_NAME, methods
 from trivet.repository.manager import Manager
 from trivet.repository.registry import Registry
 from trivet.transport.grpcio import Options, serving
+
+log = logging.getLogger(__name__)
+
+# Seconds. An engine that is still busy by then computes for callers who were cut off already.
+UNLOAD_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +59,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         registry = Registry()
         manager = Manager(config.repositories, registry, plugins.load_backend, clock, cores)
         await manager.scan()
-        stack.push_async_callback(manager.unload_all)
+        stack.push_async_callback(_unload, manager)
         draining = asyncio.Event()
         table = methods(registry, draining=draining, server_name=config.server_name)
         port = await stack.enter_async_context(serving(table, config.grpc))
@@ -62,3 +68,11 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         if manager.faults and config.exit_on_error:
             raise InvalidConfig(manager.faults)
         yield App(port, registry)
+
+
+async def _unload(manager: Manager) -> None:
+    try:
+        async with asyncio.timeout(UNLOAD_S):
+            await manager.unload_all()
+    except TimeoutError:
+        log.warning("models_still_busy", extra={"waited_s": UNLOAD_S})
