@@ -85,7 +85,10 @@ def _graph_options(checkpoint: Checkpoint, options: BuildOptions) -> GraphOption
 
 def _names(folder: Path, options: BuildOptions, task: Task) -> Names:
     safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", folder.resolve().name).lstrip("_.-") or "model"
-    names = Names(encoder=options.name or safe, pipeline=options.pipeline or task.value)
+    names = Names(
+        encoder=safe if options.name is None else options.name,
+        pipeline=task.value if options.pipeline is None else options.pipeline,
+    )
     cure = "use letters, digits, '_', '-' and '.', beginning with a letter or digit"
     faults = [
         Fault(flag, f"{name!r} is no model name", cure)

@@ -22,7 +22,7 @@ _SENTENCES = (
     "The old ship left the harbour at dawn with forty men and food for half a year on board.",
     "Where do we go from here?",
 )
-_LEFT_PADDED, _WITH_HOLES = 5, 6  # rows
+_LEFT_PADDED, _WITH_HOLES = 4, 6  # rows; the first is short, so that there is room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from trivet_backends.workshop import names
 from trivet_backends.workshop.bert_config import BertConfig
+from trivet_backends.workshop.tensor_files import Float32
 
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MASK_ID = 4
 TINY = BertConfig(
     vocab_size=120,
     hidden_size=32,
@@ -23,8 +25,12 @@ TINY = BertConfig(
     heads=4,
     intermediate_size=64,
     max_positions=48,
-    type_vocab_size=2,
 )
+
+
+def with_prefix(name: str) -> str:
+    """Names as BertForMaskedLM stores them."""
+    return name if name.startswith("cls.") else f"bert.{name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,32 +40,33 @@ class Recipe:
     config: BertConfig = TINY
     head: bool = True
     untied: bool = False
-    rename: Callable[[str], str] = lambda name: f"bert.{name}" if "cls." not in name else name
+    rename: Callable[[str], str] = with_prefix
     dtype: Any = np.float32
-    config_keys: Mapping[str, object] = field(default_factory=dict)  # over and above; None removes
+    keys: Mapping[str, object] = field(default_factory=dict)  # of config.json; None leaves one out
     seed: int = 0
 
 
-def random_weights(config: BertConfig, *, head: bool, untied: bool, seed: int) -> dict[str, Any]:
-    """float32 by canonical name, spread as a trained model's: dense 0.05 wide, norms around 1."""
-    rng = np.random.default_rng(seed)
-    shapes = names.encoder_shapes(config)
-    if head:
-        shapes |= names.head_shapes(config, tied=not untied)
+def random_weights(recipe: Recipe) -> dict[str, Float32]:
+    """float32 by canonical name, spread as a trained model's: norms around 1, the rest around 0."""
+    rng = np.random.default_rng(recipe.seed)
+    shapes = names.encoder_shapes(recipe.config)
+    if recipe.head:
+        shapes |= names.head_shapes(recipe.config, tied=not recipe.untied)
     weights = {}
     for name, shape in shapes.items():
         array = rng.standard_normal(shape, np.float32) * np.float32(0.05)
-        weights[name] = array + 1 if name.endswith("LayerNorm.weight") else array
+        weights[name] = array + np.float32(name.endswith("LayerNorm.weight"))
     return weights
 
 
-def write_checkpoint(folder: Path, recipe: Recipe = Recipe()) -> Path:
+def write_checkpoint(folder: Path, recipe: Recipe | None = None) -> Path:
     """Write the folder and return it."""
+    recipe = recipe or Recipe()
     folder.mkdir(parents=True)
-    weights = random_weights(
-        recipe.config, head=recipe.head, untied=recipe.untied, seed=recipe.seed
-    )
-    stored = {recipe.rename(name): array.astype(recipe.dtype) for name, array in weights.items()}
+    stored = {
+        recipe.rename(name): array.astype(recipe.dtype)
+        for name, array in random_weights(recipe).items()
+    }
     save_file(stored, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config_json(recipe)))
     word_tokenizer(recipe.config.vocab_size).save(str(folder / "tokenizer.json"))
@@ -69,7 +76,7 @@ def write_checkpoint(folder: Path, recipe: Recipe = Recipe()) -> Path:
 def config_json(recipe: Recipe) -> dict[str, object]:
     """config.json as transformers writes it."""
     config = recipe.config
-    raw: dict[str, object] = {
+    keys: dict[str, object] = {
         "model_type": "bert",
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
@@ -81,15 +88,15 @@ def config_json(recipe: Recipe) -> dict[str, object]:
         "layer_norm_eps": config.layer_norm_eps,
         "hidden_act": config.activation.value,
         "pad_token_id": config.pad_token_id,
-        **recipe.config_keys,
+        **recipe.keys,
     }
-    return {key: value for key, value in raw.items() if value is not None}
+    return {key: value for key, value in keys.items() if value is not None}
 
 
 def word_tokenizer(vocab_size: int) -> Tokenizer:
     """A WordPiece tokenizer that knows letters alone and as endings: it can spell anything."""
     letters = "abcdefghijklmnopqrstuvwxyz.,;?"
-    words = [*_SPECIAL, *letters, *(f"##{letter}" for letter in letters)][:vocab_size]
+    words = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters)][:vocab_size]
     vocab = {word: index for index, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
@@ -99,5 +106,5 @@ def word_tokenizer(vocab_size: int) -> Tokenizer:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
-    tokenizer.add_special_tokens(list(_SPECIAL))
+    tokenizer.add_special_tokens(list(SPECIAL))
     return tokenizer

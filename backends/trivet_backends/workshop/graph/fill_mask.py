@@ -55,11 +55,23 @@ def write_fill_mask(
     best, ids = g.nodes(
         "TopK", chances, g.integers(candidates), name="head/best", outputs=2, axis=1
     )
-    batch_masks = g.node("Shape", MASK_POSITIONS)
-    shape = g.node("Concat", batch_masks, g.integers(candidates), axis=0)
+    place = _places(g)
     dims: list[str | int] = ["batch", "masks", candidates]
-    g.output(g.node("Reshape", ids, shape), TOKEN_IDS, np.int64, dims)
-    g.output(g.node("Reshape", best, shape), PROBABILITIES, np.float32, dims)
+    g.output(g.node("Gather", ids, place, axis=0), TOKEN_IDS, np.int64, dims)
+    g.output(g.node("Gather", best, place, axis=0), PROBABILITIES, np.float32, dims)
+
+
+def _places(g: GraphBuilder) -> str:
+    """Which of all masks each one is, int64 [batch, masks]: takes [batch * masks, k] apart again.
+
+    Not by Reshape: in this opset it cannot make a dimension of 0, and a request may hold no mask.
+    """
+    shape = g.node("Shape", MASK_POSITIONS)
+    ones = g.node("Expand", g.integer(1), shape)
+    row = g.node("CumSum", ones, g.integer(0), exclusive=1)
+    column = g.node("CumSum", ones, g.integer(1), exclusive=1)
+    masks = g.node("Gather", shape, g.integers(1))
+    return g.node("Add", g.node("Mul", row, masks), column)
 
 
 def _logits(
