@@ -93,6 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal; 0 after a clean stop."""
+    # grpc tells of a port in use in lines of its own, which say less than ours. Read at its import.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from trivet.app import ServerConfig
     from trivet.telemetry.logs import log_to_stderr
     from trivet.transport.grpcio import Options
