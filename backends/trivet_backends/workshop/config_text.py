@@ -70,6 +70,11 @@ def pipeline_config(
     return _signed(sections)
 
 
+def is_of_a_build(text: str) -> bool:
+    """Whether a build wrote it, edited since or not."""
+    return text.startswith(_SIGNATURE)
+
+
 def is_untouched(text: str) -> bool:
     """Whether a config.pbtxt is exactly as a build wrote it."""
     first, _, rest = text.partition("\n")

@@ -24,7 +24,7 @@ from trivet_backends.workshop.build_file import (
     read_build_file,
     write_build_file,
 )
-from trivet_backends.workshop.config_text import is_untouched
+from trivet_backends.workshop.config_text import is_of_a_build, is_untouched
 
 CONFIG = "config.pbtxt"
 _SCRATCH_PREFIX = ".trivet-build-"
@@ -109,6 +109,8 @@ def _check_names(repository: Path, entries: Sequence[Entry]) -> None:
 def _check_is_ours(folder: Path, kind: str, faults: list[Fault]) -> None:
     if not folder.exists():
         return
+    if _is_bare(folder):
+        return
     builds = [read_build_file(folder / str(version)) for version in _versions(folder)]
     kinds = {build.kind for build in builds if build}
     cure = "choose another name with --name or --pipeline, or move it away"
@@ -118,6 +120,14 @@ def _check_is_ours(folder: Path, kind: str, faults: list[Fault]) -> None:
     elif kind not in kinds:
         found = f"is there already as the {min(kinds)} of another build, this would be a {kind}"
         faults.append(Fault(str(folder), found, cure))
+
+
+def _is_bare(folder: Path) -> bool:
+    """Whether nothing but a build's config is there, as in a checkout that leaves artifacts out."""
+    config = folder / CONFIG
+    if _versions(folder) or not config.is_file():
+        return False
+    return is_of_a_build(config.read_text(encoding="utf-8", errors="replace"))
 
 
 def _versions(folder: Path) -> list[int]:

@@ -208,6 +208,21 @@ def test_a_lost_config_or_artifact_is_made_again(
     assert (tmp_path / "tiny-mlm" / "2" / "model.onnx").exists()
 
 
+def test_a_checkout_that_leaves_artifacts_out_is_completed(
+    fill_mask_checkpoint: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "models"
+    built(fill_mask_checkpoint, repository)
+    before = files(repository)
+    for version in repository.glob("*/1"):
+        shutil.rmtree(version)
+    assert set(built(fill_mask_checkpoint, repository).values()) == {(1, True)}
+    assert {name for name in files(repository) if "config.pbtxt" in name} == {
+        name for name in before if "config.pbtxt" in name
+    }
+    assert files(repository).keys() == before.keys()
+
+
 def test_nothing_stays_behind_when_a_graph_misses_its_bar(
     fill_mask_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
