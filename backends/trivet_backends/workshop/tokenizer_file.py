@@ -23,7 +23,6 @@ _POOLING_KEYS = {
 class TokenizerFacts:
     """What is known of a tokenizer without keeping it in memory."""
 
-    vocab_size: int  # the highest id, and one
     mask_token_id: int | None  # None: it has no mask token
 
 
@@ -52,10 +51,7 @@ def read_tokenizer(
         faults.append(Fault(where, f"gives token ids up to {highest}", cure))
         return None
     masks = (tokenizer.token_to_id(token) for token in _MASK_TOKENS)
-    return TokenizerFacts(
-        vocab_size=highest + 1,
-        mask_token_id=next((mask for mask in masks if mask is not None), None),
-    )
+    return TokenizerFacts(mask_token_id=next((mask for mask in masks if mask is not None), None))
 
 
 def trained_pooling(folder: Path) -> Pooling | None:
