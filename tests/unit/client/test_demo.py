@@ -99,6 +99,7 @@ def test_a_server_does_not_outlive_an_error(tmp_path: Path) -> None:
 WAITING = """
 import signal, sys
 from trivet_client.demo.processes import serving, signals_end_the_block
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 with signals_end_the_block(), serving(sys.argv[1]) as server:
     print(server.address, flush=True)
     signal.pause()
