@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from trivet.backend.contract import Backend, LoadContext
-from trivet.config import ModelConfig
+from trivet.config import InstanceKind, ModelConfig
 from trivet.config_file import Faults, artifact_of, backend_of, read_config
 from trivet.errors import Fault, InvalidConfig, ServeError
 from trivet.model.completion import completed
@@ -66,6 +66,7 @@ def _inspect_alone(folder: ModelFolder, installed: Collection[str]) -> Inspected
         backend = backend_of(config, folder.filenames[versions[-1]] if versions else ())
     if config and _has_versions(folder, config, faults) and not config.is_pipeline:
         _check_backend(folder, backend, installed, faults)
+        check_devices(config, faults)
         _check_artifacts(folder, artifact_of(config, backend), versions, faults)
     return Inspected(
         folder=folder, config=config, backend=backend, versions=versions, faults=tuple(faults)
@@ -95,6 +96,15 @@ def _check_backend(
         known = ", ".join(sorted(installed)) or "none"
         cure = f"use one of those installed ({known}), or install the package that brings it"
         faults.add(at, f"there is no backend '{backend}'", cure)
+
+
+def check_devices(config: ModelConfig, faults: Faults) -> None:
+    """No backend of this version runs on a GPU; and none may fall back to something slower."""
+    for index, group in enumerate(config.instance_groups):
+        if group.kind is InstanceKind.GPU:
+            where = f"{config.name}/config.pbtxt: instance_group[{index}].kind"
+            cure = "write KIND_CPU or KIND_AUTO"
+            faults.add(where, "no backend of this version of trivet runs on a GPU", cure)
 
 
 def _check_artifacts(

@@ -19,6 +19,7 @@ from trivet.errors import Fault, InvalidConfig, ServeError
 from trivet.model.loading import Loader
 from trivet.model.model import Model
 from trivet.model.wiring import check_wiring
+from trivet.repository.inspection import check_devices
 from trivet.repository.layout import ModelFolder, read_repositories
 from trivet.repository.registry import Registry
 from trivet.repository.versions import load_order, missing, wanted
@@ -102,6 +103,7 @@ class Manager:
         text = folder.config_text or ""
         config = read_config(text, folder.config_name, folder.name, faults)
         if config:
+            check_devices(config, faults)
             for version in missing(config.version_policy, folder.versions):
                 what = f"version {version} is not there"
                 faults.add(f"{folder.config_name}: version_policy", what, "add or unlist it")

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tests.harness.artifacts import write_graph, write_pooling_graph
 
+from tests.harness.artifacts import write_graph, write_pooling_graph
 from trivet.backend.contract import Batch, Instance, LoadContext, Rows
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import EngineFailed, InvalidConfig, InvalidInput

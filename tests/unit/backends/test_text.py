@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.harness.artifacts import VOCABULARY, write_tokenizer
 
+from tests.harness.artifacts import VOCABULARY, write_tokenizer
 from trivet.backend.contract import Batch, LoadContext, Rows
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import InvalidConfig, InvalidInput

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.harness.artifacts import CLS, MASK, PAD, SEP, UNK, ids_of, write_tokenizer
 
+from tests.harness.artifacts import CLS, MASK, PAD, SEP, UNK, ids_of, write_tokenizer
 from trivet.backend.contract import Answer, Batch, LoadContext, Rows
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import InvalidConfig, InvalidInput
