@@ -84,7 +84,9 @@ async def run_server(
     registry, draining = Registry(), asyncio.Event()
     for model in models:
         publish(registry, model)
-    options = grpcio.Options(port=0, max_message_bytes=max_message_bytes, grace_s=grace_s)
+    options = grpcio.Options(
+        port=0, max_message_bytes=max_message_bytes, grace_s=grace_s, closing_s=0
+    )
     methods = services.methods(registry, draining=draining)
     async with grpcio.serving(methods, options) as port:
         limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

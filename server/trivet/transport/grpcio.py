@@ -52,6 +52,10 @@ _SETTINGS: Mapping[str, int] = {
 
 Context = aio.ServicerContext[bytes, bytes]
 
+# What reaches a server that is shutting down is cancelled by grpc: without this pause, 29 to 46 of
+# 48 callers who ask one request after the other lost one; with it, none.
+DEFAULT_CLOSING_S = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -60,24 +64,28 @@ class Options:
     port: 0 takes a free one.
     max_message_bytes: a larger message is refused with RESOURCE_EXHAUSTED before it is read.
     grace_s: seconds that calls in flight have to end when the server stops; then they are cut off.
+    closing_s: seconds that its door takes to close, during which calls wait in front of it.
     """
 
     host: str = "127.0.0.1"
     port: int = 8001
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
     grace_s: float = DEFAULT_GRACE_S
+    closing_s: float = DEFAULT_CLOSING_S
 
 
 @asynccontextmanager
 async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
     """Serve the methods until the block ends; gives the port.
 
-    At the end new calls are refused, those in flight are waited for up to `grace_s` seconds and
-    then cut off. Raises InvalidConfig if the address cannot be listened on.
+    At the end every call that has come is answered, for up to `grace_s` seconds; what lasts longer
+    is cut off. Raises InvalidConfig if the address cannot be listened on.
     """
     settings = {"grpc.max_receive_message_length": options.max_message_bytes, **_SETTINGS}
     server = aio.server(options=list(settings.items()))
-    server.add_generic_rpc_handlers((_Handlers(methods),))
+    door = asyncio.Event()  # set: calls go in; else they wait in front of it
+    door.set()
+    server.add_generic_rpc_handlers((_Handlers(methods, door),))
     try:
         port = server.add_insecure_port(_address(options.host, options.port))
     except RuntimeError:
@@ -86,7 +94,21 @@ async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
     try:
         yield port
     finally:
-        await server.stop(options.grace_s)
+        await _stop(server, door, options)
+
+
+async def _stop(server: aio.Server, door: asyncio.Event, options: Options) -> None:
+    """Take leave of the callers without dropping a call.
+
+    Calls that come while the door closes wait in front of it, so that soon none is on its way.
+    Then the callers are told to go elsewhere, and only then are those that wait let in.
+    """
+    door.clear()
+    await asyncio.sleep(options.closing_s)
+    stopping = asyncio.create_task(server.stop(options.grace_s))
+    await asyncio.sleep(0)  # the first thing it does is to tell the callers
+    door.set()
+    await stopping
 
 
 class GrpcioCall:
@@ -116,28 +138,29 @@ class GrpcioCall:
 class _Handlers(grpc.GenericRpcHandler):
     """grpc's way to ask who answers a method."""
 
-    def __init__(self, methods: Methods) -> None:
-        self._handlers = {name: _handler(name, method) for name, method in methods.items()}
+    def __init__(self, methods: Methods, door: asyncio.Event) -> None:
+        self._handlers = {name: _handler(name, method, door) for name, method in methods.items()}
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
         return self._handlers.get(details.method) or _unknown(details.method)
 
 
-def _handler(name: str, method: Method) -> grpc.RpcMethodHandler[bytes, bytes]:
+def _handler(name: str, method: Method, door: asyncio.Event) -> grpc.RpcMethodHandler[bytes, bytes]:
     """The grpc handler of one method. Without (de)serializers grpc hands out and takes bytes."""
     match method:
         case Unary(handler):
-            return grpc.unary_unary_rpc_method_handler(_unary(name, handler))
+            return grpc.unary_unary_rpc_method_handler(_unary(name, handler, door))
         case ServerStream(handler):
-            return grpc.unary_stream_rpc_method_handler(_streaming(name, handler))
+            return grpc.unary_stream_rpc_method_handler(_streaming(name, handler, door))
         case BidiStream(handler):
-            return grpc.stream_stream_rpc_method_handler(_streaming(name, handler))
+            return grpc.stream_stream_rpc_method_handler(_streaming(name, handler, door))
 
 
 def _unary(
-    name: str, handler: UnaryHandler
+    name: str, handler: UnaryHandler, door: asyncio.Event
 ) -> Callable[[bytes, Context], Coroutine[Any, Any, bytes]]:
     async def answer(message: bytes, context: Context) -> bytes:
+        await door.wait()
         try:
             return await handler(message, GrpcioCall(context))
         except Exception as error:
@@ -147,11 +170,12 @@ def _unary(
 
 
 def _streaming(
-    name: str, handler: Callable[[Any, GrpcioCall], Answers]
+    name: str, handler: Callable[[Any, GrpcioCall], Answers], door: asyncio.Event
 ) -> Callable[[Any, Context], Coroutine[Any, Any, None]]:
     async def answer(asked: Any, context: Context) -> None:
         # Written by hand rather than yielded: grpc would leave the generator of a call that ended
         # early to the garbage collector.
+        await door.wait()
         try:
             async with aclosing(handler(asked, GrpcioCall(context))) as answers:
                 async for message in answers:
