@@ -30,7 +30,11 @@ ECHO: Methods = {"/t.T/Echo": Unary(echo), "/t.T/Stream": BidiStream(echo_stream
 
 
 def channel(port: int) -> grpc.aio.Channel:
-    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    options = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection
+    ]
     return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
 
 
