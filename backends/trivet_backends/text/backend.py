@@ -16,6 +16,9 @@ from trivet_backends.text.tasks import TASKS, Answerer, Task
 TASK: Parameter[Task | None] = one_of("task", TASKS, None, "What to make of a model's answer.")
 
 
+QUICK_ELEMENTS = 2048  # of all inputs of a batch: ten masks of a hundred candidates
+
+
 class TextBackend:
     """Opens one of TASKS, named by the parameter `task`."""
 
@@ -72,6 +75,10 @@ class TextInstance:
         batch.computed_ns = batch.now_ns()
         return answers
 
+    def is_quick(self, batch: Batch) -> bool:
+        """A few small tensors: tens of microseconds."""
+        return sum(_elements(request) for request in batch.requests) <= QUICK_ELEMENTS
+
     def close(self) -> None:
         """Nothing is held but the artifact's."""
 
@@ -88,6 +95,10 @@ class TextInstance:
         inputs = {name: array[None] for name, array in request.inputs.items()}
         outputs = self._answerer(inputs, request.parameters)
         return {name: array[0] for name, array in outputs.items()}
+
+
+def _elements(request: Rows) -> int:
+    return sum(array.size for array in request.inputs.values())
 
 
 def _names(specs: Sequence[TensorSpec]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from trivet_backends.tokenizers.encoder import Encoder, Text, Tokens
 from trivet_backends.tokenizers.tensors import Writer
 
 TEXT = "TEXT"
+QUICK_BYTES = 1024  # of all texts of a batch: at most 0.3 ms
 
 
 class TokenizerInstance:
@@ -36,6 +37,10 @@ class TokenizerInstance:
             else self._answer(part, [next(tokens) for _ in part])
             for part in read
         ]
+
+    def is_quick(self, batch: Batch) -> bool:
+        """A few short texts: 0.3 us per byte, 30 us for a sentence."""
+        return sum(_bytes(request) for request in batch.requests) <= QUICK_BYTES
 
     def close(self) -> None:
         """Nothing is held but the artifact's."""
@@ -72,6 +77,10 @@ class TokenizerInstance:
                 "truncated": any(row.truncated for row in rows),
             },
         )
+
+
+def _bytes(request: Rows) -> int:
+    return sum(map(len, request.inputs[TEXT].ravel()))
 
 
 def _place(row: int, rows: int) -> str:

@@ -63,6 +63,14 @@ class Executor:
             self._loop.call_soon_threadsafe(_settle, outcome, result, error)
 
 
+def run_here(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call in this thread, with the same care for what is raised as `Executor.run`."""
+    try:
+        return function(*args, **kwargs)
+    except BaseException as error:
+        raise _harmless(error) from error
+
+
 def _harmless(error: BaseException) -> Exception:
     """An error that a future can carry and that ends neither its awaiter nor the event loop."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):

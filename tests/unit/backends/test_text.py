@@ -124,6 +124,8 @@ def test_fill_mask_reads_its_words_from_the_versions_tokenizer(tmp_path: Path) -
     rows = Rows(inputs, {"top_k": len(VOCABULARY)})
     (answer,) = instance.execute(Batch([rows], time.monotonic_ns))
     assert answer.outputs["TOKEN"].ravel().tolist() == [word.encode() for word in VOCABULARY]
+    assert instance.is_quick(Batch([rows], time.monotonic_ns))
+    assert not instance.is_quick(Batch([rows] * 1000, time.monotonic_ns))
 
 
 def hidden_states(rows: int = 3, tokens: int = 5, width: int = 4) -> dict[str, np.ndarray]:

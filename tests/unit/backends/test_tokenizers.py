@@ -297,3 +297,11 @@ def test_a_mask_token_that_does_not_exist_is_refused_where_it_is_needed(tmp_path
     with pytest.raises(InvalidConfig, match=r"mask_token.\]: .<m>. is not in the vocabulary"):
         tokenizer(tmp_path, ALL, mask_token="<m>")
     tokenizer(tmp_path, PLAIN, mask_token="<m>")
+
+
+def test_a_few_short_texts_are_quick_and_more_are_not(tmp_path: Path) -> None:
+    instance = tokenizer(tmp_path)
+    sentence, page = request("a cat sat on the mat"), request("word " * 400)
+    assert instance.is_quick(Batch([sentence, sentence], time.monotonic_ns))
+    assert not instance.is_quick(Batch([page], time.monotonic_ns))
+    assert not instance.is_quick(Batch([sentence] * 60, time.monotonic_ns))

@@ -114,6 +114,20 @@ def test_candidates_are_the_likeliest_of_the_vocabulary_best_first(recipe: Recip
     assert (np.diff(chances, axis=-1) <= 0).all()
 
 
+def test_a_position_behind_the_rows_tokens_answers_the_same_alone_and_padded() -> None:
+    runner = session(bert_graph(TINY, random_weights(Recipe()), FILL_MASK))
+    batch = awkward_batch(TINY)
+    row = {name: array[:1, :4] for name, array in batch.items()}
+    row["attention_mask"] = np.ones_like(row["attention_mask"])
+    padded = {name: np.pad(array, ((0, 0), (0, 9))) for name, array in row.items()}
+    behind = np.array([[4, 7, -1, 0]])  # of four tokens
+    alone = runner.run(None, {**row, "mask_positions": behind})
+    together = runner.run(None, {**padded, "mask_positions": behind})
+    np.testing.assert_array_equal(alone[0], together[0])
+    np.testing.assert_allclose(alone[1], together[1], atol=1e-6)
+    np.testing.assert_array_equal(alone[0][0, :3], alone[0][0, [3, 3, 3]])
+
+
 def test_positions_outside_the_row_are_safe_and_harm_nobody() -> None:
     weights, batch = random_weights(Recipe()), awkward_batch(TINY)
     runner = session(bert_graph(TINY, weights, FILL_MASK))

@@ -12,7 +12,7 @@ import numpy as np
 
 from trivet_backends.workshop import names
 from trivet_backends.workshop.graph.builder import GraphBuilder
-from trivet_backends.workshop.graph.encoder import Encoder, attended_first, declare_inputs
+from trivet_backends.workshop.graph.encoder import Encoder, Order, attended_first, declare_inputs
 from trivet_backends.workshop.graph.tables import WordTable
 from trivet_backends.workshop.options import GraphOptions
 from trivet_backends.workshop.tensor_files import Float32
@@ -31,8 +31,8 @@ def write_fill_mask(
 ) -> None:
     """Write the graph into `graph`.
 
-    Input besides the tokens: mask_positions int64 [batch, masks]; any value is safe, and what is
-    answered for one outside the row (-1 is the padding) means nothing.
+    Input besides the tokens: mask_positions int64 [batch, masks]. Any value is safe; for one that
+    is no token of the row (-1 is the padding) the first token is looked at.
     Outputs: token_ids int64 and probabilities float32, both [batch, masks, candidates], best first;
     probabilities are those of the whole vocabulary.
     """
@@ -41,10 +41,7 @@ def write_fill_mask(
     declare_inputs(g)
     g.input(MASK_POSITIONS, np.int64, ["batch", "masks"])
     order = attended_first(g)
-    tokens = g.node("Gather", g.node("Shape", "input_ids"), g.integers(1))
-    last = g.node("Sub", tokens, g.integers(1))
-    safe = g.node("Min", g.node("Max", MASK_POSITIONS, g.integers(0)), last)
-    index = g.node("Unsqueeze", g.node("GatherElements", order.rank, safe, axis=1), axes=[2])
+    index = g.node("Unsqueeze", _ranks(g, order), axes=[2])
     hidden = encoder.hidden_states(
         order, lambda hidden: g.node("GatherND", hidden, index, batch_dims=1, name="head/pick")
     )
@@ -59,6 +56,21 @@ def write_fill_mask(
     dims: list[str | int] = ["batch", "masks", candidates]
     g.output(g.node("Gather", ids, place, axis=0), TOKEN_IDS, np.int64, dims)
     g.output(g.node("Gather", best, place, axis=0), PROBABILITIES, np.float32, dims)
+
+
+def _ranks(g: GraphBuilder, order: Order) -> str:
+    """Where each mask's token is in the sorted row, int64 [batch, masks].
+
+    A position behind the row's tokens must not read padding: how much there is depends on the
+    batch, and the answer must not.
+    """
+    tokens = g.node("Gather", g.node("Shape", "input_ids"), g.integers(1))
+    last = g.node("Sub", tokens, g.integers(1))
+    inside = g.node("Min", g.node("Max", MASK_POSITIONS, g.integers(0)), last)
+    rank = g.node("GatherElements", order.rank, inside, axis=1)
+    count = g.node("ReduceSum", order.present, axes=[1], keepdims=1)
+    is_token = g.node("And", g.node("Equal", inside, MASK_POSITIONS), g.node("Less", rank, count))
+    return g.node("Where", is_token, rank, g.integer(0))
 
 
 def _places(g: GraphBuilder) -> str:

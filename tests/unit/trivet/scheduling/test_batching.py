@@ -53,10 +53,31 @@ class GatedEcho:
         self.closed += 1
 
 
+class QuickEcho(GatedEcho):
+    """Calls single requests quick."""
+
+    def is_quick(self, batch: Batch) -> bool:
+        return len(batch.requests) == 1
+
+
+class RustPanic(BaseException):
+    """What an engine in Rust raises when it gives up; no Exception."""
+
+
+class Panicking(QuickEcho):
+    def execute(self, batch: Batch) -> Sequence[Answer | ServeError]:
+        raise RustPanic("index out of bounds")
+
+
 class Bed:
     """A scheduler over one instance."""
 
-    def __init__(self, policy: BatchPolicy | None, max_queue_size: int = 0) -> None:
+    def __init__(
+        self,
+        policy: BatchPolicy | None,
+        max_queue_size: int = 0,
+        instance: GatedEcho | None = None,
+    ) -> None:
         spec = TensorSpec(name="X", datatype="INT64", dims=(-1,))
         self.config = ModelConfig(
             name="echo",
@@ -67,7 +88,7 @@ class Bed:
         )
         self.clock = ManualClock()
         self.statistics = Statistics()
-        self.instance = GatedEcho()
+        self.instance = instance or GatedEcho()
         self.scheduler = BatchScheduler(
             self.config, 1, [(self.instance, Executor("echo-0"))], self.statistics, self.clock
         )
@@ -211,3 +232,37 @@ async def test_rows_batches_and_padding_are_counted(bed: Bed) -> None:
     }
     assert bed.statistics.tokens == 1 + 2 * 10 + 12
     assert bed.statistics.padding_tokens == 2 * 2
+
+
+async def test_a_quick_batch_runs_on_the_loop_and_the_others_in_their_thread() -> None:
+    bed = Bed(BatchPolicy(order=BatchOrder.LENGTH, max_batch_size=8), instance=QuickEcho())
+    assert (await bed.ask(5)).outputs["Y"].shape == (1, 5)
+    assert bed.instance.threads == {threading.get_ident()}
+    await asyncio.gather(bed.ask(5), bed.ask(5))
+    assert bed.instance.batches == [[5], [5, 5]]
+    assert len(bed.instance.threads) == 2
+    await bed.scheduler.close()
+
+
+async def test_many_quick_batches_in_a_row_do_not_keep_the_loop() -> None:
+    bed = Bed(None, instance=QuickEcho())
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while len(bed.instance.batches) < 20:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    await asyncio.gather(*(bed.ask(5) for _ in range(20)), counting)
+    assert turns >= 10
+    await bed.scheduler.close()
+
+
+async def test_whatever_a_quick_batch_raises_fails_only_its_request() -> None:
+    bed = Bed(None, instance=Panicking())
+    for _ in range(2):
+        with pytest.raises(EngineFailed, match="failed on this request"):
+            await bed.ask(5)
+    await bed.scheduler.close()
