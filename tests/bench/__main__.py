@@ -25,7 +25,7 @@ from trivet_client import Client
 
 ENCODER = "minilm"
 LONE_TOKENS = 20
-LATENCY_BLOCKS, CALLS_PER_BLOCK = 7, 60
+LATENCY_BLOCKS, CALLS_PER_BLOCK = 15, 60
 
 
 @dataclass(frozen=True)

@@ -259,9 +259,9 @@ TRITON: dict[str, tuple[dict[str, object], Status, list[str]]] = {
         ["Request for unknown model: 'bert' is not found", "trivet ls"],
     ),
     "unknown version": (
-        {"model_name": "minilm", "model_version": "7", "inputs": triton_inputs()},
+        {"model_name": "minilm", "model_version": "999", "inputs": triton_inputs()},
         Status.NOT_FOUND,
-        ["Request for unknown model: 'minilm' version 7 is not found", "versions known: 1"],
+        ["Request for unknown model: 'minilm' version 999 is not found", "versions known: "],
     ),
     "wrong dtype": (
         {

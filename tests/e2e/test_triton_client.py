@@ -60,7 +60,8 @@ def test_embeddings_are_those_of_our_own_client(
     np.testing.assert_allclose(vectors, ours.embed(rows).vectors, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     response = result.get_response()
-    assert (response.id, response.model_name, response.model_version) == ("e-1", "embed", "1")
+    assert (response.id, response.model_name) == ("e-1", "embed")
+    assert int(response.model_version) >= 1
     assert response.parameters["tokens"].int64_param == 5 + 40 + 12
 
 
@@ -88,7 +89,8 @@ def test_tensors_go_to_a_step_of_the_pipeline(
     text = text_of(17)
     inputs = [tensor(name, array, "INT64") for name, array in tokens(ours, text).items()]
     only = [triton.InferRequestedOutput("embedding")]
-    result = peer.infer("minilm", inputs, model_version="1", outputs=only)
+    (version,) = peer.get_model_metadata("minilm").versions
+    result = peer.infer("minilm", inputs, model_version=version, outputs=only)
     vector = result.as_numpy("embedding")
     np.testing.assert_allclose(vector[0], ours.embed(text).vector, atol=1e-5)
 
