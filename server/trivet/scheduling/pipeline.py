@@ -7,12 +7,15 @@ each only queues there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from trivet.config import ModelConfig, Step
-from trivet.request import InferRequest, InferResponse, ParameterValue, Stages, Tensors
+from trivet.request import InferRequest, InferResponse, ParameterValue, Stages
 from trivet.telemetry.statistics import Statistics
 
 
@@ -31,7 +34,7 @@ class Members(Protocol):
 
 
 class PipelineScheduler:
-    """Runs the steps of each request as soon as the step before has answered."""
+    """Runs each step of a request as soon as the steps it needs have answered."""
 
     def __init__(
         self, config: ModelConfig, version: int, members: Members, statistics: Statistics
@@ -40,18 +43,19 @@ class PipelineScheduler:
         self._version = version
         self._members = members
         self._statistics = statistics
-        self._levels = levels(config.steps, {spec.name for spec in config.inputs})
+        self._steps = in_order(config.steps)
+        # The usual pipeline, each step needing the one before, costs no tasks.
+        self._run = self._run_in_turn if _is_chain(self._steps) else self._run_side_by_side
 
     async def infer(self, request: InferRequest) -> InferResponse:
         tensors = dict(request.inputs)
         steps: dict[str, Stages] = {}
         parameters: dict[str, ParameterValue] = {}
-        for level in self._levels:
-            for step, response in zip(level, await self._run(level, request, tensors), strict=True):
-                steps[step.model] = _sum((steps.get(step.model, Stages()), response.stages))
-                parameters.update(response.parameters)
-                for output, tensor in step.output_map.items():
-                    tensors[tensor] = response.outputs[output]
+        responses = await self._run(request, tensors)
+        for ordered, response in zip(self._steps, responses, strict=True):
+            model = ordered.step.model
+            steps[model] = _sum((steps.get(model, Stages()), response.stages))
+            parameters.update(response.parameters)
         stages = _sum(steps.values())
         self._statistics.batch_done(self._rows(request), stages)
         return InferResponse(
@@ -69,41 +73,82 @@ class PipelineScheduler:
     def _rows(self, request: InferRequest) -> int:
         return len(next(iter(request.inputs.values()))) if self._config.max_batch_size else 1
 
-    async def _run(
-        self, level: Sequence[Step], request: InferRequest, tensors: Tensors
-    ) -> Sequence[InferResponse]:
-        if len(level) == 1:  # the usual case needs no task of its own
-            return [await self._ask(level[0], request, tensors)]
+    async def _run_in_turn(
+        self, request: InferRequest, tensors: dict[str, np.ndarray]
+    ) -> list[InferResponse]:
+        return [await self._ask(ordered.step, request, tensors) for ordered in self._steps]
+
+    async def _run_side_by_side(
+        self, request: InferRequest, tensors: dict[str, np.ndarray]
+    ) -> list[InferResponse]:
+        tasks: list[asyncio.Task[InferResponse]] = []
+
+        async def run(ordered: OrderedStep) -> InferResponse:
+            for need in ordered.needs:
+                await tasks[need]
+            return await self._ask(ordered.step, request, tensors)
+
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._ask(step, request, tensors)) for step in level]
+                tasks += [group.create_task(run(ordered)) for ordered in self._steps]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None  # the caller is told of one; the first is as good
         return [task.result() for task in tasks]
 
-    async def _ask(self, step: Step, request: InferRequest, tensors: Tensors) -> InferResponse:
-        """Ask one step's model. An optional tensor the caller left out is left out here, too."""
+    async def _ask(
+        self, step: Step, request: InferRequest, tensors: dict[str, np.ndarray]
+    ) -> InferResponse:
+        """Ask one step's model, and add its outputs to the tensors.
+
+        An optional tensor the caller left out is left out here, too.
+        """
         inputs = {
             name: tensors[tensor] for name, tensor in step.input_map.items() if tensor in tensors
         }
         with self._members.acquire(step.model, step.version) as member:
-            return await member.infer(request.with_inputs(step.model, step.version, inputs))
+            response = await member.infer(request.with_inputs(step.model, step.version, inputs))
+        for output, tensor in step.output_map.items():
+            tensors[tensor] = response.outputs[output]
+        return response
 
 
-def levels(steps: Sequence[Step], given: set[str]) -> tuple[tuple[Step, ...], ...]:
-    """Steps in the order they can run; those of one level need nothing of one another.
+@dataclass(frozen=True, slots=True)
+class OrderedStep:
+    """A step and the positions, all before its own, of the steps whose tensors it takes."""
 
-    given: the tensors that are there before the first step. The steps are known to have no cycle.
-    """
-    known, waiting, ordered = set(given), list(steps), []
+    step: Step
+    needs: tuple[int, ...]
+
+
+def in_order(steps: Sequence[Step]) -> tuple[OrderedStep, ...]:
+    """The steps, each after those it needs; else as they are written. They have no cycle."""
+    maker = {tensor: step for step in steps for tensor in step.output_map.values()}
+    ordered: list[Step] = []
+    waiting = list(steps)
     while waiting:
-        level = tuple(step for step in waiting if known.issuperset(step.input_map.values()))
-        if not level:
+        ready = next((step for step in waiting if _makers(step, maker) <= _ids(ordered)), None)
+        if ready is None:
             raise ValueError(f"steps wait for one another: {[step.model for step in waiting]}")
-        ordered.append(level)
-        waiting = [step for step in waiting if step not in level]
-        known.update(tensor for step in level for tensor in step.output_map.values())
-    return tuple(ordered)
+        ordered.append(ready)
+        waiting.remove(ready)
+    place = {id(step): position for position, step in enumerate(ordered)}
+    return tuple(
+        OrderedStep(step, tuple(sorted(place[made] for made in _makers(step, maker))))
+        for step in ordered
+    )
+
+
+def _makers(step: Step, maker: Mapping[str, Step]) -> set[int]:
+    """Which steps make what this one takes; by identity, since two may be equal."""
+    return {id(maker[tensor]) for tensor in step.input_map.values() if tensor in maker}
+
+
+def _ids(steps: Sequence[Step]) -> set[int]:
+    return set(map(id, steps))
+
+
+def _is_chain(steps: Sequence[OrderedStep]) -> bool:
+    return all(position - 1 in ordered.needs for position, ordered in enumerate(steps) if position)
 
 
 def _sum(stages: Iterable[Stages]) -> Stages:

@@ -13,7 +13,7 @@ from trivet.config import ModelConfig, Step, TensorSpec
 from trivet.errors import InvalidInput, NotFound, ServeError
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, InferResponse, Parameters, ParameterValue, Stages
-from trivet.scheduling.pipeline import PipelineScheduler, levels
+from trivet.scheduling.pipeline import OrderedStep, PipelineScheduler, in_order
 from trivet.telemetry.statistics import Statistics
 from trivet.testing.clock import settle
 
@@ -257,19 +257,36 @@ async def test_a_pipeline_counts_its_requests_as_executions_of_their_rows() -> N
     assert counts == {2: 2, 3: 1}
 
 
-def test_levels_follow_what_steps_need_not_how_they_are_written() -> None:
+def test_the_order_follows_what_steps_need_not_how_they_are_written() -> None:
     a, b, c, d = (
         step("a", "in", "x"),
         step("b", "x", "y"),
         step("c", "x", "z"),
         step("d", "y,z", "o"),
     )
-    assert levels((d, c, b, a), {"in"}) == ((a,), (c, b), (d,))
+    assert in_order((d, c, b, a)) == (
+        OrderedStep(a, ()),
+        OrderedStep(c, (0,)),
+        OrderedStep(b, (0,)),
+        OrderedStep(d, (1, 2)),
+    )
+
+
+async def test_a_step_waits_for_what_it_needs_and_for_nothing_else() -> None:
+    slow, quick, after = Member("slow"), Member("quick"), Member("after")
+    steps = (step("slow", "in", "x"), step("quick", "in", "y"), step("after", "y", "z"))
+    bed = Bed(pipeline(*steps, outputs="x,z"), slow, quick, after)
+    slow.gate.clear()
+    task = bed.ask(1)
+    await settle()
+    assert (len(slow.asked), len(quick.asked), len(after.asked)) == (1, 1, 1)
+    slow.gate.set()
+    assert list((await task).outputs) == ["x", "z"]
 
 
 def test_steps_in_a_circle_are_a_bug_and_said_to_be() -> None:
     with pytest.raises(ValueError, match=r"wait for one another: \['a', 'b'\]"):
-        levels((step("a", "y", "x"), step("b", "x", "y")), {"in"})
+        in_order((step("a", "y", "x"), step("b", "x", "y")))
 
 
 async def test_what_a_step_raises_keeps_its_status() -> None:
