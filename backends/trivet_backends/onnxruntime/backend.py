@@ -19,7 +19,7 @@ from trivet.config import ModelConfig
 from trivet.errors import EngineFailed, Fault, InvalidConfig, InvalidInput
 from trivet.request import Tensors
 from trivet_backends.checks import artifact_file, not_installed
-from trivet_backends.onnxruntime.faults import plain_text
+from trivet_backends.onnxruntime.faults import plain_text, refusal
 from trivet_backends.onnxruntime.memory import give_back
 from trivet_backends.onnxruntime.options import Options
 from trivet_backends.onnxruntime.signature import signature
@@ -80,7 +80,7 @@ class OnnxArtifact:
         try:
             outputs = self._session.run(names, feed)
         except Exception as error:  # the engine's exceptions share no base but this
-            raise EngineFailed(f"onnxruntime: {plain_text(error, self._folder)}") from error
+            raise refusal(error, self._folder) from error
         return dict(zip(names, map(_wire_form, outputs), strict=True))
 
 

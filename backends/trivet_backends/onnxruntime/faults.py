@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from trivet.errors import EngineFailed, InvalidInput, ServeError
+
 _LONGEST = 400  # characters
 
 _NOISE = re.compile(
@@ -25,3 +27,15 @@ def plain_text(error: Exception, folder: Path) -> str:
     for path in (folder, folder.resolve()):
         message = message.replace(f"{path}/", "").replace(str(path), "")
     return " ".join(message.split())[:_LONGEST] or type(error).__name__
+
+
+def refusal(error: Exception, folder: Path) -> ServeError:
+    """What a caller is told of a run that failed: whose fault it is, and the engine's own cause.
+
+    The engine says InvalidArgument where values are out of a tensor's bounds, say a token id that
+    the vocabulary does not have; those are the caller's.
+    """
+    cause = plain_text(error, folder)
+    if type(error).__name__ == "InvalidArgument":
+        return InvalidInput(f"onnxruntime cannot take these inputs: {cause}; correct the values")
+    return EngineFailed(f"onnxruntime: {cause}")

@@ -170,18 +170,25 @@ def test_missing_external_weights_are_refused_without_a_path(tmp_path: Path) -> 
     assert "weights" in fault.what
 
 
+def test_values_out_of_bounds_are_the_callers_fault(tmp_path: Path) -> None:
+    write_pooling_graph(tmp_path / "model.onnx")
+    outputs = (TensorSpec(name="embedding", datatype="FP32", dims=(4,)),)
+    instance = open_model(tmp_path).instance(ModelConfig(name="m", outputs=outputs))
+    with pytest.raises(InvalidInput) as refused:
+        execute(instance, input_ids=np.array([[1, 50]]), attention_mask=np.array([[1, 1]]))
+    assert refused.value.message.startswith("onnxruntime cannot take these inputs: ")
+    assert "idx=50 must be within the inclusive range [-50,49]" in refused.value.message
+
+
 def test_an_engine_failure_tells_the_cause_alone(tmp_path: Path) -> None:
     write_pooling_graph(tmp_path / "model.onnx")
     specs = [TensorSpec(name=n, datatype="INT64", dims=(-1,)) for n in ("input_ids", "mask")]
     outputs = (TensorSpec(name="embedding", datatype="FP32", dims=(4,)),)
     config = ModelConfig(name="m", max_batch_size=8, inputs=tuple(specs), outputs=outputs)
     instance = open_model(tmp_path).instance(config)
-    with pytest.raises(EngineFailed) as failed:
-        execute(instance, input_ids=np.array([[1, 50]]), attention_mask=np.array([[1, 1]]))
-    assert failed.value.message.startswith("onnxruntime: ")
-    assert "idx=50 must be within the inclusive range [-50,49]" in failed.value.message
     with pytest.raises(EngineFailed, match="2 by 3") as failed:
         execute(instance, input_ids=np.array([[1, 1, 1]]), attention_mask=np.array([[1, 1]]))
+    assert failed.value.message.startswith("onnxruntime: ")
     assert "element_wise_ops" not in failed.value.message
 
 
