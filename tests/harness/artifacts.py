@@ -56,6 +56,41 @@ def write_graph(
     return path
 
 
+def write_ragged_graph(path: Path) -> Path:
+    """The sum of each request of a ragged batch, and every element doubled.
+
+    x: FP32 [elements], ends and counts: INT32 [requests], as BATCH_ACCUMULATED_ELEMENT_COUNT and
+    BATCH_ELEMENT_COUNT tell them -> sum FP32 [requests] and twice FP32 [elements].
+    """
+    weights = [
+        numpy_helper.from_array(np.array([0], np.float32), "zero"),
+        numpy_helper.from_array(np.array(0), "axis"),
+    ]
+    nodes = [
+        helper.make_node("CumSum", ["x", "axis"], ["running"]),
+        helper.make_node("Concat", ["zero", "running"], ["before"], axis=0),
+        helper.make_node("Sub", ["ends", "counts"], ["starts"]),
+        helper.make_node("Gather", ["before", "ends"], ["until_end"]),
+        helper.make_node("Gather", ["before", "starts"], ["until_start"]),
+        helper.make_node("Sub", ["until_end", "until_start"], ["sum"]),
+        helper.make_node("Add", ["x", "x"], ["twice"]),
+    ]
+    return write_graph(
+        path,
+        nodes,
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["elements"]),
+            helper.make_tensor_value_info("ends", TensorProto.INT32, ["requests"]),
+            helper.make_tensor_value_info("counts", TensorProto.INT32, ["requests"]),
+        ],
+        [
+            helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["requests"]),
+            helper.make_tensor_value_info("twice", TensorProto.FLOAT, ["elements"]),
+        ],
+        weights,
+    )
+
+
 def write_pooling_graph(path: Path) -> Path:
     """Token vectors, and their mean over the mask: right in a batch only if padding is left out.
 

@@ -20,6 +20,8 @@ from trivet.config_file.batching import batch_policy, check_padding
 from trivet.config_file.datatypes import wire_name
 from trivet.config_file.ensemble import pipeline_steps
 from trivet.config_file.faults import Faults
+from trivet.config_file.ragged import batch_inputs, batch_outputs, check_ragged
+from trivet.config_file.reshape import check_reshapes, reshape
 from trivet.config_file.served import refuse_unserved
 from trivet_protos.generated import model_config_pb2 as pb
 
@@ -43,6 +45,8 @@ def read_config(text: str, where: str, name: str, faults: Faults) -> ModelConfig
     if message is None:
         return None
     config = _config(message, where, name, faults)
+    check_ragged(config, where, faults)
+    check_reshapes(config, where, faults)
     return config if len(faults) == found else None
 
 
@@ -72,6 +76,8 @@ def _config(message: pb.ModelConfig, where: str, name: str, faults: Faults) -> M
         steps=_steps(message, inputs, outputs, where, faults),
         parameters=parameters,
         default_model_filename=_artifact(message, where, faults),
+        batch_inputs=batch_inputs(message, where, faults),
+        batch_outputs=batch_outputs(message, where, faults),
     )
 
 
@@ -189,7 +195,12 @@ def _tensor(message: pb.ModelInput | pb.ModelOutput, where: str, faults: Faults)
         faults.add(f"{where}.dims", what, "write its size, or -1 where it varies")
     if isinstance(message, pb.ModelInput):
         return TensorSpec(
-            name=message.name, datatype=datatype, dims=dims, optional=message.optional
+            name=message.name,
+            datatype=datatype,
+            dims=dims,
+            optional=message.optional,
+            reshape=reshape(message),
+            ragged=message.allow_ragged_batch,
         )
     if (path := PurePosixPath(message.label_filename)).is_absolute() or ".." in path.parts:
         what = f"'{message.label_filename}' lies outside of the model's folder"
@@ -199,6 +210,7 @@ def _tensor(message: pb.ModelInput | pb.ModelOutput, where: str, faults: Faults)
         datatype=datatype,
         dims=dims,
         label_filename=message.label_filename,
+        reshape=reshape(message),
     )
 
 

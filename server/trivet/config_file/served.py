@@ -35,8 +35,6 @@ IGNORED = frozenset(
 
 # They would change answers, or when and whether a request is answered. Path -> cure.
 REFUSED = {
-    "batch_input": "remove it; the model gets its own inputs only",
-    "batch_output": "remove it",
     "dynamic_batching.default_priority_level": "remove it; requests are served in turn",
     "dynamic_batching.default_queue_policy.allow_timeout_override": (
         "remove it; set the deadline of the call instead"
@@ -49,12 +47,8 @@ REFUSED = {
     "dynamic_batching.priority_levels": "remove it; requests are served in turn",
     "dynamic_batching.priority_queue_policy": "remove it; requests are served in turn",
     "ensemble_scheduling.step.model_namespace": "remove it; model names are unique",
-    "input.allow_ragged_batch": (
-        'remove it; parameters { key: "max_batch_tokens" ... } batches mixed lengths'
-    ),
     "input.is_non_linear_format_io": "remove it",
     "input.is_shape_tensor": "remove it",
-    "input.reshape": "remove it; give the dims of the model itself",
     "instance_group.passive": "remove it",
     "instance_group.profile": "remove it",
     "instance_group.rate_limiter": "remove it",
@@ -66,7 +60,6 @@ REFUSED = {
     "optimization.execution_accelerators": "remove it",
     "output.is_non_linear_format_io": "remove it",
     "output.is_shape_tensor": "remove it",
-    "output.reshape": "remove it; give the dims of the model itself",
     "response_cache.enable": "set it to false",
     "runtime": "remove it; name the backend alone",
     "sequence_batching": "remove it; serve requests that do not depend on one another",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from trivet.config import (
+    BatchInput,
+    BatchOutput,
     BatchPolicy,
     InstanceGroup,
     InstanceKind,
@@ -35,6 +37,8 @@ def to_proto(config: ModelConfig) -> pb.ModelConfig:
         max_batch_size=config.max_batch_size,
         input=[_input(spec) for spec in config.inputs],
         output=[_output(spec) for spec in config.outputs],
+        batch_input=[_batch_input(told) for told in config.batch_inputs],
+        batch_output=[_batch_output(told) for told in config.batch_outputs],
         version_policy=_version_policy(config.version_policy),
         default_model_filename=config.default_model_filename,
         parameters={
@@ -58,6 +62,8 @@ def _input(spec: TensorSpec) -> pb.ModelInput:
         data_type=data_type(spec.datatype),
         dims=spec.dims,
         optional=spec.optional,
+        allow_ragged_batch=spec.ragged,
+        reshape=_reshape(spec),
     )
 
 
@@ -67,7 +73,25 @@ def _output(spec: TensorSpec) -> pb.ModelOutput:
         data_type=data_type(spec.datatype),
         dims=spec.dims,
         label_filename=spec.label_filename,
+        reshape=_reshape(spec),
     )
+
+
+def _reshape(spec: TensorSpec) -> pb.ModelTensorReshape | None:
+    return None if spec.reshape is None else pb.ModelTensorReshape(shape=spec.reshape)
+
+
+def _batch_input(told: BatchInput) -> pb.BatchInput:
+    return pb.BatchInput(
+        kind=told.kind.value,
+        target_name=told.targets,
+        data_type=data_type(told.datatype),
+        source_input=[told.source],
+    )
+
+
+def _batch_output(told: BatchOutput) -> pb.BatchOutput:
+    return pb.BatchOutput(target_name=told.targets, source_input=[told.source])
 
 
 def _version_policy(policy: VersionPolicy) -> pb.ModelVersionPolicy:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from trivet.backend.contract import Signature
 from trivet.config import BatchOrder, BatchPolicy, ModelConfig, TensorSpec
-from trivet.config_file import Faults, check_padding, data_type
+from trivet.config_file import Faults, check_padding, check_ragged, data_type
+from trivet.model.ragged import with_batch_in_front
 
 DEFAULT_MAX_BATCH_SIZE = 4  # Triton's, for a model whose file says nothing and that can batch
 
@@ -21,10 +22,12 @@ def completed(config: ModelConfig, signature: Signature, where: str, faults: Fau
     disagreement is added to `faults`; the result is of use only if there is none.
     """
     found = len(faults)
+    config = config.reshaped  # the artifact tells what the engine sees
     if _says_nothing(config) and _can_batch(signature):
         policy = BatchPolicy(max_batch_size=DEFAULT_MAX_BATCH_SIZE)
         config = replace(config, max_batch_size=policy.max_batch_size, dynamic_batching=policy)
     if config.max_batch_size:
+        signature = with_batch_in_front(config, signature, where, faults)
         signature = Signature(
             inputs=_rows("input", signature.inputs, config.max_batch_size, where, faults),
             outputs=_rows("output", signature.outputs, config.max_batch_size, where, faults),
@@ -33,11 +36,12 @@ def completed(config: ModelConfig, signature: Signature, where: str, faults: Fau
     outputs = _agreed("output", config.outputs, signature.outputs, where, faults)
     named = {spec.name for spec in inputs}
     inputs += tuple(spec for spec in signature.inputs if spec.name not in named)
-    config = replace(config, inputs=inputs, outputs=outputs or signature.outputs)
+    config = replace(config, inputs=inputs, outputs=outputs or signature.outputs).reshaped
     _check_told(config, where, faults)
     if len(faults) == found:
         file = f"{config.name}/config.pbtxt"
         check_padding(config.parameters, config.inputs, file, faults)
+        check_ragged(config, file, faults)
         _check_length_order(config, file, faults)
     return config
 
@@ -86,8 +90,9 @@ def _compared(written: TensorSpec, told: TensorSpec, at: str, faults: Faults) ->
         what = f"config.pbtxt says {written.datatype}, the artifact {told.datatype}"
         faults.add(at, what, f"write data_type: {data_type(told.datatype)}")
     if not _fits(written, told):
-        what = f"config.pbtxt says dims {list(written.dims)}, the artifact {list(told.dims)}"
-        faults.add(at, what, f"write dims: {list(told.dims)}, without the batch dimension")
+        field = "dims" if written.reshape is None else "reshape"
+        what = f"config.pbtxt says {field} {list(written.dims)}, the artifact {list(told.dims)}"
+        faults.add(at, what, f"write {field}: {list(told.dims)}, without the batch dimension")
     elif told.symbols:
         # A dimension the file fixes does not vary any more.
         pairs = zip(told.symbols, written.dims, strict=True)

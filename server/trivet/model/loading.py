@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from trivet.backend.contract import Artifact, Backend, Instance, LoadContext
+from trivet.backend.reshaped import instance_of
 from trivet.clock import Clock
 from trivet.config import ModelConfig
 from trivet.config_file import Faults
@@ -37,7 +38,7 @@ class Loader:
         wrong with the files, else what the engine raises. Nothing is left behind by a failure.
         """
         async with AsyncExitStack() as undo:
-            artifact = await asyncio.to_thread(backend.open, config, context)
+            artifact = await asyncio.to_thread(backend.open, config.reshaped, context)
             undo.callback(artifact.close)
             faults = Faults()
             config = completed(config, artifact.signature, context.where, faults)
@@ -56,7 +57,7 @@ class Loader:
     ) -> tuple[Instance, Executor]:
         executor = Executor(thread)
         undo.push_async_callback(executor.close)
-        instance = await executor.run(artifact.instance, config)
+        instance = await executor.run(instance_of, artifact, config)
         undo.push_async_callback(executor.run, instance.close)
         await executor.run(warm_up, instance, config, self.clock)
         return instance, executor

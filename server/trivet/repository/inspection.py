@@ -140,7 +140,7 @@ def _completed(
     config: ModelConfig, context: LoadContext, load_backend: LoadBackend, faults: Faults
 ) -> ModelConfig:
     try:
-        artifact = load_backend(config.backend).open(config, context)
+        artifact = load_backend(config.backend).open(config.reshaped, context)
         try:
             return completed(config, artifact.signature, context.where, faults)
         finally:

@@ -46,7 +46,8 @@ def measure_of(config: ModelConfig) -> Measure:
     if config.dynamic_batching is None:
         return lambda inputs: (_rows(inputs), 0, None)
     if config.dynamic_batching.order is BatchOrder.EQUAL_SHAPES:
-        return lambda inputs: (_rows(inputs), 0, _shape(inputs))
+        ragged = frozenset(spec.name for spec in config.inputs if spec.ragged)
+        return lambda inputs: (_rows(inputs), 0, _shape(inputs, ragged))
     varying = tuple(
         (spec.name, axis)
         for spec in config.inputs
@@ -60,8 +61,9 @@ def _rows(inputs: Tensors) -> int:
     return len(next(iter(inputs.values())))
 
 
-def _shape(inputs: Tensors) -> object:
-    return {name: array.shape[1:] for name, array in inputs.items()}
+def _shape(inputs: Tensors, ragged: frozenset[str]) -> object:
+    """Which inputs there are, and the shape of each but the ragged ones, which may differ."""
+    return {name: None if name in ragged else array.shape[1:] for name, array in inputs.items()}
 
 
 def _longest(inputs: Tensors, varying: tuple[tuple[str, int], ...]) -> int:

@@ -65,11 +65,22 @@ def test_a_model_that_does_not_batch_may_answer_in_any_shape() -> None:
     assert answer["out"] == 6
 
 
-def test_requests_with_different_optional_inputs_are_not_stacked() -> None:
-    with_b = {"a": numbers([1]), "b": numbers([1])}
-    for requests in ([{"a": numbers([1])}, with_b], [with_b, {"a": numbers([1])}]):
-        with pytest.raises(ValueError, match="different optional inputs"):
-            executed(lambda inputs: {"out": inputs["a"]}, *requests)
+def test_requests_with_different_optional_inputs_are_computed_apart_each_kind_together() -> None:
+    seen: list[list[str]] = []
+
+    def add(inputs: Tensors) -> Tensors:
+        seen.append([*inputs, str(len(inputs["a"]))])
+        return {"out": inputs["a"] + inputs.get("b", 0)}
+
+    answers = executed(
+        add,
+        {"a": numbers([1])},
+        {"b": numbers([10]), "a": numbers([2])},
+        {"a": numbers([3, 4])},
+        {"a": numbers([5]), "b": numbers([50])},
+    )
+    assert [answer["out"].tolist() for answer in answers] == [[[1]], [[12]], [[3, 4]], [[55]]]
+    assert seen == [["a", "2"], ["b", "a", "2"]]
 
 
 @pytest.mark.parametrize("answer", [numbers([1]), numbers([1], [2], [3]), np.array(5)])

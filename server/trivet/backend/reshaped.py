@@ -1,0 +1,94 @@
+"""`reshape`, as Triton defines it: clients see `dims`, the engine gets and gives `reshape`.
+
+Both have as many elements, and the dimensions that vary stand in the same order in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from trivet.backend.contract import Answer, Artifact, Batch, Instance, QuickInstance, Rows
+from trivet.config import Dims, ModelConfig, TensorSpec
+from trivet.errors import EngineFailed, ServeError
+from trivet.request import Tensors
+
+Views = Mapping[str, tuple[Dims, Dims]]  # of a tensor by name: the dims it has, and shall have
+
+
+def instance_of(artifact: Artifact, config: ModelConfig) -> Instance:
+    """Make an instance that takes and gives what clients see.
+
+    config: complete, as clients see it; the artifact gets it as the engine sees it.
+    """
+    instance = artifact.instance(config.reshaped)
+    if any(spec.reshape is not None for spec in config.inputs + config.outputs):
+        return Reshaped(instance, config)
+    return instance
+
+
+class Reshaped:
+    """An instance behind reshapes; no element is copied."""
+
+    def __init__(self, instance: Instance, config: ModelConfig) -> None:
+        self._instance = instance
+        self._batches = config.max_batch_size > 0
+        self._inputs = _views(config.inputs)
+        self._outputs = _views(config.reshaped.outputs)
+
+    def execute(self, batch: Batch) -> list[Answer | ServeError]:
+        inner = self._inner(batch)
+        answers = self._instance.execute(inner)
+        batch.merged_ns, batch.computed_ns = inner.merged_ns, inner.computed_ns
+        return [self._outer(answer) for answer in answers]
+
+    def is_quick(self, batch: Batch) -> bool:
+        return isinstance(self._instance, QuickInstance) and self._instance.is_quick(
+            self._inner(batch)
+        )
+
+    def close(self) -> None:
+        self._instance.close()
+
+    def _inner(self, batch: Batch) -> Batch:
+        requests = [Rows(self._view(r.inputs, self._inputs), r.parameters) for r in batch.requests]
+        return replace(batch, requests=requests)
+
+    def _outer(self, answer: Answer | ServeError) -> Answer | ServeError:
+        if isinstance(answer, ServeError):
+            return answer
+        return replace(answer, outputs=self._view(answer.outputs, self._outputs))
+
+    def _view(self, tensors: Tensors, views: Views) -> Tensors:
+        return {
+            name: self._reshaped(name, array, *views[name]) if name in views else array
+            for name, array in tensors.items()
+        }
+
+    def _reshaped(self, name: str, array: np.ndarray, old: Dims, new: Dims) -> np.ndarray:
+        """Raises EngineFailed for an array that has not the dims it should have: an output."""
+        front = 1 if self._batches else 0
+        own = array.shape[front:]
+        if len(own) != len(old) or any(
+            dim not in (-1, size) for dim, size in zip(old, own, strict=True)
+        ):
+            raise EngineFailed(
+                f"output '{name}' has shape {list(array.shape)}, but its reshape in config.pbtxt"
+                f" is {list(old)}; correct the one that is wrong"
+            )
+        return array.reshape(array.shape[:front] + _filled(new, _varying(old, own)))
+
+
+def _views(specs: Sequence[TensorSpec]) -> Views:
+    return {spec.name: (spec.dims, spec.reshape) for spec in specs if spec.reshape is not None}
+
+
+def _varying(dims: Dims, shape: tuple[int, ...]) -> list[int]:
+    return [size for dim, size in zip(dims, shape, strict=True) if dim == -1]
+
+
+def _filled(dims: Dims, sizes: list[int]) -> tuple[int, ...]:
+    left = iter(sizes)
+    return tuple(next(left) if dim == -1 else dim for dim in dims)
