@@ -35,6 +35,7 @@ class ServerConfig:
     grpc: Options
     server_name: str = DEFAULT_SERVER_NAME
     exit_on_error: bool = True  # end if a model cannot be loaded, instead of serving the others
+    hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,14 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         clock = SystemClock()
         cores = len(os.sched_getaffinity(0))
         registry = Registry()
-        manager = Manager(config.repositories, registry, plugins.load_backend, clock, cores)
+        manager = Manager(
+            config.repositories,
+            registry,
+            plugins.load_backend,
+            clock,
+            cores,
+            hold_until=config.hold_until,
+        )
         await manager.scan()
         stack.push_async_callback(_unload, manager)
         draining = asyncio.Event()

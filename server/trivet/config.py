@@ -97,6 +97,33 @@ class BatchPolicy:
     # Waiting requests, from the oldest, among which companions are looked for. 512 mixed texts in
     # batches of 256 tokens: 64 of them leave 7 % padding, 256 leave 3 %, and cost 0.1 ms a batch.
     window: int = 256
+    preserve_ordering: bool = False  # answers leave in the order the requests came
+
+
+class TimeoutAction(Enum):
+    """What becomes of a request that has waited its timeout."""
+
+    REJECT = "reject"  # it is answered: unavailable
+    DELAY = "delay"  # it waits on, behind the others of its level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePolicy:
+    """How many requests may wait and for how long, and what happens to one that may no longer."""
+
+    max_size: int = 0  # requests; 0: any number
+    timeout_us: int = 0  # microseconds in the queue; 0: any time
+    timeout_action: TimeoutAction = TimeoutAction.REJECT
+    allow_timeout_override: bool = False  # a request may ask for a shorter timeout of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priorities:
+    """Levels of priority. 1 is served first; a level without a policy has the model's."""
+
+    levels: int = 0  # 0: all requests are equal
+    default_level: int = 0  # of requests that name none; 0 if there are no levels
+    policies: Mapping[int, QueuePolicy] = field(default_factory=dict)  # by level
 
 
 class Platform(Enum):
@@ -157,7 +184,8 @@ class ModelConfig:
     version_policy: VersionPolicy = field(default_factory=lambda: VersionPolicy(latest=1))
     instance_groups: tuple[InstanceGroup, ...] = (InstanceGroup(),)
     dynamic_batching: BatchPolicy | None = None  # None: every request runs alone
-    max_queue_size: int = 0  # requests; 0: no limit
+    queue_policy: QueuePolicy = field(default_factory=QueuePolicy)
+    priorities: Priorities = field(default_factory=Priorities)
     steps: tuple[Step, ...] = ()  # of a pipeline
     parameters: Mapping[str, str] = field(default_factory=dict)
     default_model_filename: str = ""

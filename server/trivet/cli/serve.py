@@ -7,12 +7,15 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trivet.app import ServerConfig
+
+HOLD = "TRITONSERVER_DELAY_SCHEDULER"  # for test suites; a variable, as they set it already
 
 NAME = "serve"
 HELP = "serve a model repository over gRPC"
@@ -110,8 +113,24 @@ def run(args: argparse.Namespace) -> int:
         ),
         server_name=args.server_name,
         exit_on_error=args.exit_on_error,
+        hold_until=_hold_until(os.environ),
     )
     return asyncio.run(_serve(config))
+
+
+def _hold_until(environment: Mapping[str, str]) -> int:
+    """How many requests a test suite wants waiting before the first batch is taken, as in Triton.
+
+    Raises InvalidConfig if it is no whole number.
+    """
+    from trivet.errors import Fault, InvalidConfig
+
+    written = environment.get(HOLD, "") or "0"
+    if not (written.isascii() and written.isdecimal()):
+        what = f"'{written}' is no whole number"
+        cure = "write how many requests must wait before the first batch, or unset it"
+        raise InvalidConfig([Fault(f"environment: {HOLD}", what, cure)])
+    return int(written)
 
 
 async def _serve(config: ServerConfig) -> int:

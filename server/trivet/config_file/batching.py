@@ -46,6 +46,7 @@ def batch_policy(
         max_batch_tokens=tokens,
         max_padding_percent=_positive(parameters, "max_padding_percent", 100, where, faults),
         window=_positive(parameters, "batch_window", BatchPolicy().window, where, faults),
+        preserve_ordering=batching.preserve_ordering,
     )
 
 

@@ -20,6 +20,7 @@ from trivet.config_file.batching import batch_policy, check_padding
 from trivet.config_file.datatypes import wire_name
 from trivet.config_file.ensemble import pipeline_steps
 from trivet.config_file.faults import Faults
+from trivet.config_file.queueing import priorities, queue_policy
 from trivet.config_file.ragged import batch_inputs, batch_outputs, check_ragged
 from trivet.config_file.reshape import check_reshapes, reshape
 from trivet.config_file.served import refuse_unserved
@@ -72,7 +73,8 @@ def _config(message: pb.ModelConfig, where: str, name: str, faults: Faults) -> M
         version_policy=_version_policy(message.version_policy, f"{where}: version_policy", faults),
         instance_groups=_instance_groups(message, f"{where}: instance_group", faults),
         dynamic_batching=batch_policy(message, parameters, where, faults),
-        max_queue_size=message.dynamic_batching.default_queue_policy.max_queue_size,
+        queue_policy=queue_policy(message.dynamic_batching, f"{where}: dynamic_batching", faults),
+        priorities=priorities(message.dynamic_batching, f"{where}: dynamic_batching", faults),
         steps=_steps(message, inputs, outputs, where, faults),
         parameters=parameters,
         default_model_filename=_artifact(message, where, faults),

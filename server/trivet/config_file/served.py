@@ -35,17 +35,6 @@ IGNORED = frozenset(
 
 # They would change answers, or when and whether a request is answered. Path -> cure.
 REFUSED = {
-    "dynamic_batching.default_priority_level": "remove it; requests are served in turn",
-    "dynamic_batching.default_queue_policy.allow_timeout_override": (
-        "remove it; set the deadline of the call instead"
-    ),
-    "dynamic_batching.default_queue_policy.default_timeout_microseconds": (
-        "remove it; set the deadline of the call instead"
-    ),
-    "dynamic_batching.default_queue_policy.timeout_action": "remove it",
-    "dynamic_batching.preserve_ordering": "remove it",
-    "dynamic_batching.priority_levels": "remove it; requests are served in turn",
-    "dynamic_batching.priority_queue_policy": "remove it; requests are served in turn",
     "ensemble_scheduling.step.model_namespace": "remove it; model names are unique",
     "input.is_non_linear_format_io": "remove it",
     "input.is_shape_tensor": "remove it",

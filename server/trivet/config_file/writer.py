@@ -15,6 +15,7 @@ from trivet.config import (
 )
 from trivet.config_file.datatypes import data_type
 from trivet.config_file.ensemble import LATEST
+from trivet.config_file.queueing import write_queueing
 from trivet_protos.generated import model_config_pb2 as pb
 
 _KINDS = {
@@ -50,7 +51,8 @@ def to_proto(config: ModelConfig) -> pb.ModelConfig:
     else:
         message.instance_group.extend(_instance_group(group) for group in config.instance_groups)
     if config.dynamic_batching:
-        message.dynamic_batching.CopyFrom(_batching(config.dynamic_batching, config.max_queue_size))
+        message.dynamic_batching.CopyFrom(_batching(config.dynamic_batching))
+        write_queueing(config, message.dynamic_batching)
     if config.decoupled:
         message.model_transaction_policy.decoupled = True
     return message
@@ -109,14 +111,12 @@ def _instance_group(group: InstanceGroup) -> pb.ModelInstanceGroup:
     return pb.ModelInstanceGroup(count=group.count, kind=_KINDS[group.kind], gpus=group.gpus)
 
 
-def _batching(policy: BatchPolicy, max_queue_size: int) -> pb.ModelDynamicBatching:
-    message = pb.ModelDynamicBatching(
+def _batching(policy: BatchPolicy) -> pb.ModelDynamicBatching:
+    return pb.ModelDynamicBatching(
         preferred_batch_size=policy.preferred_batch_sizes,
         max_queue_delay_microseconds=policy.max_queue_delay_us,
+        preserve_ordering=policy.preserve_ordering,
     )
-    if max_queue_size:
-        message.default_queue_policy.max_queue_size = max_queue_size
-    return message
 
 
 def _step(step: Step) -> pb.ModelEnsembling.Step:

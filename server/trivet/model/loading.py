@@ -26,6 +26,7 @@ class Loader:
 
     clock: Clock
     cores: int
+    hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
 
     def threads(self, config: ModelConfig) -> int:
         """Cores for each instance: never more engine threads than cores, and at least one."""
@@ -49,7 +50,9 @@ class Loader:
             ]
             undo.pop_all()
         statistics = Statistics()
-        scheduler = BatchScheduler(config, context.version, instances, statistics, self.clock)
+        scheduler = BatchScheduler(
+            config, context.version, instances, statistics, self.clock, self.hold_until
+        )
         return Model(config, context.version, scheduler, statistics, self.clock, (artifact,))
 
     async def _instance(

@@ -47,13 +47,17 @@ class Manager:
         load_backend: Callable[[str], Backend],
         clock: Clock,
         cores: int,
+        hold_until: int = 0,
     ) -> None:
-        """load_backend: a backend by its name; raises InvalidConfig for one there is not."""
+        """load_backend: a backend by its name; raises InvalidConfig for one there is not.
+
+        hold_until: requests that must wait before a scheduler takes its first batch, for tests.
+        """
         self._repositories = repositories
         self._registry = registry
         self._load_backend = load_backend
         self._clock = clock
-        self._loader = Loader(clock, cores)
+        self._loader = Loader(clock, cores, hold_until=hold_until)
         self._loading = asyncio.Semaphore(cores)  # opening an artifact keeps a core busy
         self._wanted: list[_Version] = []  # members before the pipelines that call them
         self.faults: list[Fault] = []  # of every model that could not be loaded

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from trivet.backend.contract import Answer, Batch, Instance, QuickInstance, Rows
 from trivet.clock import Clock
 from trivet.config import BatchPolicy, ModelConfig
-from trivet.errors import EngineFailed, ServeError
+from trivet.errors import EngineFailed, ServeError, Unavailable
 from trivet.request import InferRequest, InferResponse, Stages
 from trivet.scheduling.executor import Executor, run_here
+from trivet.scheduling.ordering import Line
+from trivet.scheduling.parts import joined, part_of, parts
 from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot, measure_of
 from trivet.telemetry.statistics import Statistics
@@ -31,34 +33,82 @@ class BatchScheduler:
         instances: Sequence[tuple[Instance, Executor]],
         statistics: Statistics,
         clock: Clock,
+        hold_until: int = 0,
     ) -> None:
+        """hold_until: a model that batches computes nothing before so many requests wait, once."""
         self._config = config
         self._version = version
         self._instances = instances
         self._statistics = statistics
         self._clock = clock
         self._measure = measure_of(config)
-        policy = config.dynamic_batching or ONE_AT_A_TIME
-        self._queue = RequestQueue(config.name, policy, config.max_queue_size, clock)
+        self._policy = config.dynamic_batching or ONE_AT_A_TIME
+        if config.dynamic_batching is None:
+            hold_until = 0  # as in Triton: without a batcher there is nobody to hold back
+        self._queue = RequestQueue(config, self._policy, clock, hold_until)
+        self._line = Line() if self._policy.preserve_ordering else None
         self._drivers = [
             asyncio.create_task(self._drive(instance, executor)) for instance, executor in instances
         ]
 
     async def infer(self, request: InferRequest) -> InferResponse:
+        """Raises QueueFull, Unavailable if its timeout expires in the queue, or what the model
+        says.
+        """
+        if self._line is None:
+            return await self._infer(request)
+        ticket = self._line.join()
+        try:
+            response = await self._infer(request)
+            await ticket
+            return response
+        except Unavailable:
+            raise  # it never ran: full, or its time was over, which is said at once
+        except ServeError:
+            await ticket
+            raise
+        finally:
+            self._line.leave(ticket)
+
+    async def _infer(self, request: InferRequest) -> InferResponse:
         rows, length, shape = self._measure(request.inputs)
-        reply: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
-        slot = Slot(request, rows, length, shape, self._clock.now_ns(), reply)
+        if rows * length > self._policy.max_batch_tokens:
+            pieces = parts(rows, length, self._policy)
+            if len(pieces) > 1:
+                return await self._infer_parts(request, pieces, length)
+        slot = Slot(request, rows, length, shape, self._clock.now_ns(), _reply())
         self._queue.put_nowait(slot)
         try:
-            return await reply
+            return await slot.reply
         except asyncio.CancelledError:
             self._queue.discard(slot)
+            raise
+
+    async def _infer_parts(
+        self, request: InferRequest, pieces: Sequence[slice], length: int
+    ) -> InferResponse:
+        """Answer a request in several executions; the first part that fails fails all of it."""
+        now_ns = self._clock.now_ns()
+        slots = [
+            Slot(part_of(request, rows), rows.stop - rows.start, length, None, now_ns, _reply())
+            for rows in pieces
+        ]
+        for further in slots[1:]:
+            further.counted = False
+        self._queue.put_nowait(*slots)
+        try:
+            return joined(await asyncio.gather(*(slot.reply for slot in slots)))
+        except BaseException:
+            for slot in slots:
+                slot.reply.cancel()
+                self._queue.discard(slot)
             raise
 
     async def close(self) -> None:
         for driver in self._drivers:
             driver.cancel()
         await asyncio.gather(*self._drivers, return_exceptions=True)
+        self._queue.close()
         for instance, executor in self._instances:
             await executor.run(instance.close)
             await executor.close()
@@ -135,6 +185,10 @@ class BatchScheduler:
         """A backend's error with the name of the model, which the backend need not know."""
         name = f"model '{self._config.name}'"
         return error if error.message.startswith(name) else error.prefixed(f"{name}: ")
+
+
+def _reply() -> asyncio.Future[InferResponse]:
+    return asyncio.get_running_loop().create_future()
 
 
 async def _execute(

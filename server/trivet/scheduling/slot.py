@@ -21,6 +21,11 @@ class Slot:
     queued_ns: int
     reply: asyncio.Future[InferResponse]
     timings: Timings = field(default_factory=Timings)
+    counted: bool = True  # False: a further part of a request that counts already
+    # The queue's own marks, made when the slot is put in.
+    level: int = 0  # of priority; 0 for a model without levels
+    expires_ns: int = 0  # when its timeout is over; 0: never
+    rank: tuple[int, bool, int] = (0, False, 0)  # level, delayed, arrival: the order of service
 
     def resolve(self, response: InferResponse) -> None:
         # The caller may have left while we computed; setting a done future would raise

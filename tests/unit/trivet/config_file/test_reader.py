@@ -13,8 +13,10 @@ from trivet.config import (
     InstanceGroup,
     InstanceKind,
     ModelConfig,
+    QueuePolicy,
     Step,
     TensorSpec,
+    TimeoutAction,
     VersionPolicy,
 )
 from trivet.config_file import Faults, data_type, read_config, to_proto, wire_name
@@ -119,7 +121,7 @@ def test_a_config_of_tritons_users_means_the_same_here() -> None:
             max_queue_delay_us=100,
             preferred_batch_sizes=(4, 8),
         ),
-        max_queue_size=64,
+        queue_policy=QueuePolicy(max_size=64),
         default_model_filename="bert.onnx",
     )
 
@@ -194,13 +196,20 @@ datatypes = st.sampled_from(["BOOL", "UINT8", "INT64", "FP16", "BF16", "FP32", "
 specs = st.builds(TensorSpec, name=names, datatype=datatypes, dims=dims)
 several = st.lists(specs, max_size=3, unique_by=lambda spec: spec.name).map(tuple)
 whole = st.integers(1, 1000)
+queue_policies = st.builds(
+    QueuePolicy,
+    max_size=whole,
+    timeout_us=whole,
+    timeout_action=st.sampled_from(TimeoutAction),
+    allow_timeout_override=st.booleans(),
+)
 
 
 @given(
     inputs=several,
     outputs=several,
     policy=st.none() | st.builds(BatchPolicy, max_batch_size=whole, max_queue_delay_us=whole),
-    queue=whole,
+    queue=queue_policies,
     versions=st.builds(VersionPolicy, latest=st.integers(0, 3))
     | st.builds(VersionPolicy, specific=st.sets(whole, min_size=1).map(lambda s: tuple(sorted(s)))),
     groups=st.lists(
@@ -212,7 +221,7 @@ def test_any_config_survives_the_round_trip(
     inputs: tuple[TensorSpec, ...],
     outputs: tuple[TensorSpec, ...],
     policy: BatchPolicy | None,
-    queue: int,
+    queue: QueuePolicy,
     versions: VersionPolicy,
     groups: tuple[InstanceGroup, ...],
     parameters: dict[str, str],
@@ -224,7 +233,7 @@ def test_any_config_survives_the_round_trip(
         inputs=inputs,
         outputs=outputs,
         dynamic_batching=policy,
-        max_queue_size=queue if policy else 0,
+        queue_policy=queue if policy else QueuePolicy(),
         version_policy=versions,
         instance_groups=groups,
         parameters=parameters,

@@ -21,9 +21,16 @@ READ = {
     "batch_output.source_input",
     "batch_output.target_name",
     "default_model_filename",
+    "dynamic_batching.default_priority_level",
+    "dynamic_batching.default_queue_policy.allow_timeout_override",
+    "dynamic_batching.default_queue_policy.default_timeout_microseconds",
     "dynamic_batching.default_queue_policy.max_queue_size",
+    "dynamic_batching.default_queue_policy.timeout_action",
     "dynamic_batching.max_queue_delay_microseconds",
     "dynamic_batching.preferred_batch_size",
+    "dynamic_batching.preserve_ordering",
+    "dynamic_batching.priority_levels",
+    "dynamic_batching.priority_queue_policy",
     "ensemble_scheduling.step.input_map",
     "ensemble_scheduling.step.model_name",
     "ensemble_scheduling.step.model_version",
@@ -85,23 +92,6 @@ def test_every_field_is_read_ignored_or_refused() -> None:
         (
             "input { name: 'a' data_type: TYPE_BOOL is_shape_tensor: true }",
             "input[0].is_shape_tensor",
-        ),
-        (
-            "max_batch_size: 2 dynamic_batching { preserve_ordering: true }",
-            "dynamic_batching.preserve_ordering",
-        ),
-        (
-            "max_batch_size: 2 dynamic_batching { priority_levels: 2 }",
-            "dynamic_batching.priority_levels",
-        ),
-        (
-            "max_batch_size: 2 dynamic_batching { priority_queue_policy { key: 1 value { } } }",
-            "dynamic_batching.priority_queue_policy",
-        ),
-        (
-            "max_batch_size: 2"
-            " dynamic_batching { default_queue_policy { default_timeout_microseconds: 5 } }",
-            "dynamic_batching.default_queue_policy.default_timeout_microseconds",
         ),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from trivet.backend.contract import Answer, Batch
-from trivet.config import BatchOrder, BatchPolicy, ModelConfig, TensorSpec
+from trivet.config import BatchOrder, BatchPolicy, ModelConfig, QueuePolicy, TensorSpec
 from trivet.errors import EngineFailed, InvalidInput, QueueFull, ServeError
 from trivet.request import InferRequest, InferResponse
 from trivet.scheduling.batching import BatchScheduler
@@ -77,6 +77,7 @@ class Bed:
         policy: BatchPolicy | None,
         max_queue_size: int = 0,
         instance: GatedEcho | None = None,
+        hold_until: int = 0,
     ) -> None:
         spec = TensorSpec(name="X", datatype="INT64", dims=(-1,))
         self.config = ModelConfig(
@@ -84,13 +85,18 @@ class Bed:
             max_batch_size=64,
             inputs=(spec,),
             dynamic_batching=policy,
-            max_queue_size=max_queue_size,
+            queue_policy=QueuePolicy(max_size=max_queue_size),
         )
         self.clock = ManualClock()
         self.statistics = Statistics()
         self.instance = instance or GatedEcho()
         self.scheduler = BatchScheduler(
-            self.config, 1, [(self.instance, Executor("echo-0"))], self.statistics, self.clock
+            self.config,
+            1,
+            [(self.instance, Executor("echo-0"))],
+            self.statistics,
+            self.clock,
+            hold_until,
         )
 
     def ask(self, length: int, value: int = 1, rows: int = 1) -> asyncio.Task[InferResponse]:
@@ -266,3 +272,49 @@ async def test_whatever_a_quick_batch_raises_fails_only_its_request() -> None:
         with pytest.raises(EngineFailed, match="failed on this request"):
             await bed.ask(5)
     await bed.scheduler.close()
+
+
+async def test_a_held_scheduler_forms_its_first_batch_of_all_that_came() -> None:
+    bed = Bed(BY_LENGTH, hold_until=3)
+    tasks = [bed.ask(5), bed.ask(5)]
+    await settle()
+    assert bed.instance.batches == []
+    await asyncio.gather(*tasks, bed.ask(5))
+    await bed.ask(5)
+    assert bed.instance.batches == [[5, 5, 5], [5]]
+    await bed.scheduler.close()
+
+
+async def test_a_request_over_the_budget_is_computed_in_parts_and_answered_as_one(
+    bed: Bed,
+) -> None:
+    inputs = {"X": np.arange(1000, 1700).reshape(7, 100)}
+    answer = await bed.scheduler.infer(InferRequest(model="echo", inputs=inputs))
+    assert (answer.outputs["Y"] == inputs["X"]).all()
+    assert bed.statistics.execution_count == 4
+    assert sorted(bed.statistics.batches) == [1, 2]
+
+
+async def test_a_part_that_fails_fails_its_request_and_takes_the_other_parts_out(bed: Bed) -> None:
+    first = await bed.busy()
+    inputs = {"X": np.ones((6, 100), dtype=np.int64)}
+    inputs["X"][0] = 7
+    failing = asyncio.create_task(bed.scheduler.infer(InferRequest(model="echo", inputs=inputs)))
+    await settle()
+    bed.instance.gate.set()
+    with pytest.raises(InvalidInput, match="seven is refused"):
+        await failing
+    await first
+    assert (await bed.ask(3)).outputs["Y"].shape == (1, 3)
+    assert len(bed.instance.batches) <= 4  # one part may have been under way already
+
+
+async def test_a_caller_who_leaves_takes_all_parts_out(bed: Bed) -> None:
+    first = await bed.busy()
+    leaving, staying = bed.ask(100, rows=6), bed.ask(50)
+    await settle()
+    leaving.cancel()
+    await settle()
+    bed.instance.gate.set()
+    await asyncio.gather(first, staying)
+    assert bed.instance.batches == [[1], [50]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 import numpy as np
 import pytest_asyncio
@@ -42,12 +43,12 @@ class Gated:
 
 
 class Bed:
-    def __init__(self) -> None:
+    def __init__(self, *, preserve_ordering: bool = False) -> None:
         config = ModelConfig(
             name="m",
             max_batch_size=4,
             inputs=(TensorSpec(name="X", datatype="INT64", dims=(-1,)),),
-            dynamic_batching=BatchPolicy(max_batch_size=4),
+            dynamic_batching=BatchPolicy(max_batch_size=4, preserve_ordering=preserve_ordering),
         )
         self.instances = [Gated(), Gated()]
         pairs = [(gated, Executor(f"m-{n}")) for n, gated in enumerate(self.instances)]
@@ -108,3 +109,64 @@ async def test_a_failure_in_one_instance_is_none_of_the_others(bed: Bed) -> None
     assert isinstance(answers[1], EngineFailed)
     told = [answer.outputs["Y"][0, 0] for answer in answers if isinstance(answer, InferResponse)]
     assert told == [5, 6, 7, 8]
+
+
+@pytest_asyncio.fixture
+async def orderly() -> AsyncIterator[Bed]:
+    made = Bed(preserve_ordering=True)
+    yield made
+    for gated in made.instances:
+        gated.gate.set()
+    await made.scheduler.close()
+
+
+async def run_second_first(bed: Bed) -> list[asyncio.Task[InferResponse]]:
+    """Two requests at work, of which the later one has been computed; earlier one, later one."""
+    tasks = await bed.busy()
+    late = next(gated for gated in bed.instances if gated.seen == [[1]])
+    late.gate.set()
+    bed.instances.remove(late)
+    tasks.append(bed.ask(2))
+    assert await asyncio.to_thread(late.started.acquire, timeout=10)
+    await settle()
+    bed.instances.append(late)
+    return tasks
+
+
+def _note(answered: list[int], number: int, _: object) -> None:
+    answered.append(number)
+
+
+async def test_an_answer_waits_for_those_of_earlier_requests(orderly: Bed) -> None:
+    answered: list[int] = []
+    tasks = await run_second_first(orderly)
+    for number, task in enumerate(tasks):
+        task.add_done_callback(partial(_note, answered, number))
+    await settle()
+    assert answered == []
+    for gated in orderly.instances:
+        gated.gate.set()
+    await asyncio.gather(*tasks)
+    assert answered == [0, 1, 2]
+
+
+async def test_a_caller_who_leaves_holds_nobody_up(orderly: Bed) -> None:
+    first, second, third = await run_second_first(orderly)
+    first.cancel()
+    answers = await asyncio.wait_for(asyncio.gather(second, third), 10)
+    assert [int(answer.outputs["Y"][0, 0]) for answer in answers] == [1, 2]
+
+
+async def test_an_error_waits_for_its_turn_like_an_answer(orderly: Bed) -> None:
+    first, *_ = await orderly.busy()
+    late = next(gated for gated in orderly.instances if gated.seen == [[1]])
+    late.gate.set()
+    failing = orderly.ask(13)
+    assert await asyncio.to_thread(late.started.acquire, timeout=10)
+    await settle()
+    assert not failing.done()
+    for gated in orderly.instances:
+        gated.gate.set()
+    await first
+    outcome = await asyncio.gather(failing, return_exceptions=True)
+    assert isinstance(outcome[0], EngineFailed)

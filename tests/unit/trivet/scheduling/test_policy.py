@@ -18,6 +18,7 @@ class W:
     rows: int = 1
     shape: object = None
     queued_ns: int = 0
+    level: int = 0
 
 
 def lengths(*values: int) -> list[W]:
@@ -96,6 +97,51 @@ def test_a_batch_of_a_preferred_size_does_not_wait() -> None:
     )
     assert plan(lengths(1), 0, policy) == WaitUntil(500_000)
     assert plan(lengths(1, 1), 0, policy) == Take((0, 1))
+
+
+@pytest.mark.parametrize(
+    ("rows", "preferred", "now_us", "taken"),
+    [
+        ([1, 1, 1, 1, 1, 1], (4,), 0, 4),
+        ([1, 1, 1, 1, 1, 1], (2, 4), 0, 4),
+        ([1, 1, 1, 1, 1], (2, 8), 0, 2),
+        ([1, 1, 1, 1, 1, 1], (4,), 500, 6),  # the oldest has waited: as many as fit
+        ([1, 1, 1], (4,), 0, None),
+        ([1, 1, 1], (4,), 500, 3),
+        ([3, 3], (4,), 0, 1),  # the second would go beyond every preferred size
+        ([3, 1, 1], (4,), 0, 2),
+        ([5, 1], (4,), 0, 1),
+        ([5], (4,), 0, 1),
+        ([1, 5], (4,), 0, 1),
+        ([8, 1], (4,), 0, 1),
+        ([1] * 9, (8,), 0, 8),
+    ],
+)
+def test_preferred_sizes_mean_what_they_mean_to_triton(
+    rows: list[int], preferred: tuple[int, ...], now_us: int, taken: int | None
+) -> None:
+    policy = BatchPolicy(max_batch_size=8, max_queue_delay_us=500, preferred_batch_sizes=preferred)
+    decision = plan([W(rows=count) for count in rows], now_us * 1_000, policy)
+    assert decision == (WaitUntil(500_000) if taken is None else Take(tuple(range(taken))))
+
+
+@pytest.mark.parametrize(("count", "taken"), [(3, 3), (4, 4), (5, 4), (7, 4)])
+def test_without_a_delay_a_preferred_size_is_taken_and_none_is_waited_for(
+    count: int, taken: int
+) -> None:
+    policy = BatchPolicy(max_batch_size=8, preferred_batch_sizes=(4,))
+    assert plan([W()] * count, 0, policy) == Take(tuple(range(taken)))
+
+
+def test_the_nearest_in_length_make_up_the_preferred_size() -> None:
+    policy = BatchPolicy(order=BatchOrder.LENGTH, max_batch_size=8, preferred_batch_sizes=(2,))
+    assert plan(lengths(20, 90, 21), 0, policy) == Take((0, 2))
+
+
+def test_a_higher_level_chooses_before_a_lower_one_however_near_that_is() -> None:
+    waiting = [W(length=20, level=1), W(length=60, level=1), W(length=20, level=2)]
+    policy = BatchPolicy(order=BatchOrder.LENGTH, max_batch_size=2)
+    assert plan(waiting, 0, policy) == Take((0, 1))
 
 
 def test_companions_come_from_the_window_only() -> None:
