@@ -92,6 +92,12 @@ class DeadlineExceeded(ServeError):
     code = Code.DEADLINE_EXCEEDED
 
 
+class CallerLeft(ServeError):
+    """Nobody waits for this request's answers any more."""
+
+    code = Code.CANCELLED
+
+
 class EngineFailed(ServeError):
     """Model code or its engine raised while it computed."""
 

@@ -69,7 +69,11 @@ class Stages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferResponse:
-    """The answer to one request. `steps` holds the stages of a pipeline's members by model name."""
+    """The answer to one request. `steps` holds the stages of a pipeline's members by model name.
+
+    final: no other answer to the request follows. False only for a decoupled model, whose last
+    answer need not know that it is the last.
+    """
 
     model: str
     version: int
@@ -77,3 +81,4 @@ class InferResponse:
     parameters: Parameters = field(default_factory=dict)
     stages: Stages = field(default_factory=Stages)
     steps: Mapping[str, Stages] = field(default_factory=dict)
+    final: bool = True

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,21 +20,39 @@ from trivet.telemetry.statistics import Statistics
 from trivet.transport import grpcio
 
 Answer = Callable[[InferRequest], Awaitable[InferResponse]]
+Stream = Callable[[InferRequest], AsyncGenerator[InferResponse, None]]
 
 
 class ScriptedModel:
     """A version that validates as the real one does, and answers as a coroutine says."""
 
-    def __init__(self, config: ModelConfig, answer: Answer, version: int = 1) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        answer: Answer,
+        version: int = 1,
+        stream: Stream | None = None,
+    ) -> None:
+        """stream: gives the answers of a decoupled model; None: the one of `answer`."""
         self.config = config
         self.version = version
         self.statistics = Statistics()
         self._answer = answer
+        self._stream = stream
         self._validator = Validator(config)
 
     async def infer(self, request: InferRequest) -> InferResponse:
         self._validator.check(request)
         return await self._answer(request)
+
+    async def stream(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
+        if self._stream is None:
+            yield await self.infer(request)
+            return
+        self._validator.check(request)
+        async with aclosing(self._stream(request)) as responses:
+            async for response in responses:
+                yield response
 
 
 @dataclass

@@ -10,6 +10,9 @@ A test may hold it at a gate and see what it executed:
     backend.wait_for_batches(1, timeout_s=10)  # the first is at the gate; what comes now queues
     gate.set()
     assert backend.batches == [Executed(rows=(1,), elements=4), Executed(rows=(1, 1), elements=10)]
+
+A decoupled model echoes as many times as it is told to, each time with its place in the parameter
+`answer`, taking the time of one execute for each.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from trivet.backend.contract import Answer, Batch, LoadContext, Signature
+from trivet.backend.contract import Answer, Batch, LoadContext, Rows, Sender, Signature
 from trivet.backend.stacked import Stacked
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import EngineFailed, Fault
@@ -37,7 +40,22 @@ DELAY_US_PER_TOKEN = whole(
 FAIL = switch("fail", False, "Every execute raises.")
 POISON = text("poison", "", "A first input that holds this value makes its whole batch raise.")
 FAIL_TO_OPEN = switch("fail_to_open", False, "Opening is refused.")
-PARAMETERS: tuple[Parameter[Any], ...] = (DELAY_US, DELAY_US_PER_TOKEN, FAIL, POISON, FAIL_TO_OPEN)
+ANSWERS = whole("answers_per_request", 1, "Answers that a decoupled model gives a request.")
+ANSWERS_INPUT = text("answers_input", "", "An input whose first element says how many, instead.")
+FAIL_AFTER = whole("fail_after", 0, "Answers after which a decoupled model raises; 0: it does not.")
+TELL_FINAL = switch("tell_final", True, "The last of a decoupled model's answers says so.")
+PARAMETERS: tuple[Parameter[Any], ...] = (
+    DELAY_US,
+    DELAY_US_PER_TOKEN,
+    FAIL,
+    POISON,
+    FAIL_TO_OPEN,
+    ANSWERS,
+    ANSWERS_INPUT,
+    FAIL_AFTER,
+    TELL_FINAL,
+)
+_DECOUPLED = (ANSWERS, ANSWERS_INPUT, FAIL_AFTER, TELL_FINAL)  # without meaning for other models
 
 # What an artifact would tell: `symbols.<tensor>` names the tensor's dimensions as the config lists
 # them, e.g. "tokens" or "tokens,width"; an empty name is a size that follows no input.
@@ -83,7 +101,12 @@ class FakeBackend:
             delay_us_per_token=reader.value(DELAY_US_PER_TOKEN),
             fail=reader.value(FAIL),
             poison=reader.value(POISON),
+            answers=reader.value(ANSWERS),
+            answers_input=reader.value(ANSWERS_INPUT),
+            fail_after=reader.value(FAIL_AFTER),
+            tell_final=reader.value(TELL_FINAL),
         )
+        _check_decoupled(config, reader)
         reader.faults.extend(_not_echoed(config))
         told = _signature(config, reader)
         reader.done()
@@ -112,6 +135,10 @@ class Behaviour:
     delay_us_per_token: int
     fail: bool
     poison: str
+    answers: int
+    answers_input: str
+    fail_after: int
+    tell_final: bool
 
     def apply(self, first: np.ndarray) -> None:
         """Take the time, and raise EngineFailed if so asked. first: the first input, padded."""
@@ -122,6 +149,12 @@ class Behaviour:
             raise EngineFailed("fake: told to fail")
         if self.poison and _holds(first, self.poison):
             raise EngineFailed(f"fake: poisoned by {self.poison}")
+
+    def count(self, inputs: Tensors) -> int:
+        """How many answers a decoupled model gives to these inputs."""
+        if not self.answers_input:
+            return self.answers
+        return int(inputs[self.answers_input].flat[0])
 
 
 class FakeArtifact:
@@ -161,6 +194,21 @@ class FakeInstance:
         self._rows = tuple(len(first) if self._batches else 1 for first in firsts)
         return self._stacked.execute(batch)
 
+    def stream(self, request: Rows, answers: Sender) -> None:
+        """Echo the request several times. Raises EngineFailed where the parameters say so."""
+        first = request.inputs[self._inputs[0]]
+        rows = len(first) if self._batches else 1
+        self._backend.pass_gate(Executed(rows=(rows,), elements=first.size))
+        count = self._behaviour.count(request.inputs)
+        for place in range(count):
+            if answers.is_cancelled():
+                return
+            self._behaviour.apply(first)
+            final = self._behaviour.tell_final and place == count - 1
+            answers.send(Answer(self._echoes(request.inputs), {"answer": place}), final=final)
+            if place + 1 == self._behaviour.fail_after:
+                raise EngineFailed(f"fake: told to fail after {place + 1} answers")
+
     def close(self) -> None:
         self._stacked.close()
 
@@ -168,8 +216,26 @@ class FakeInstance:
         first = inputs[self._inputs[0]]
         self._backend.pass_gate(Executed(rows=self._rows, elements=first.size))
         self._behaviour.apply(first)
+        return self._echoes(inputs)
+
+    def _echoes(self, inputs: Tensors) -> Tensors:
         echoed = zip(self._outputs, self._inputs, strict=False)  # an input may have no echo
         return {output: inputs[name] for output, name in echoed}
+
+
+def _check_decoupled(config: ModelConfig, reader: Reader) -> None:
+    """Fault what only a decoupled model can do, and a number of answers that no input can say."""
+    if not config.decoupled:
+        for parameter in _DECOUPLED:
+            if parameter.name in config.parameters:
+                cure = "add model_transaction_policy { decoupled: true }, or remove it"
+                reader.fault(parameter.name, "it is for decoupled models only", cure)
+        return
+    name = reader.value(ANSWERS_INPUT)
+    spec = config.input(name)
+    if name and (spec is None or "INT" not in spec.datatype or spec.optional):
+        what = f"'{name}' is no input of whole numbers that always comes"
+        reader.fault(ANSWERS_INPUT.name, what, "name one")
 
 
 def _holds(array: np.ndarray, value: str) -> bool:

@@ -89,6 +89,36 @@ class QuickInstance(Instance, Protocol):
         """
 
 
+class Sender(Protocol):
+    """Where an instance of a decoupled model sends its answers to one request."""
+
+    def send(self, answer: Answer, *, final: bool = False) -> None:
+        """Pass an answer on at once; from any thread, before `stream` returns.
+
+        Blocks while too many answers are unread. final: no other follows; leave it out where that
+        is not known yet. Raises CallerLeft when nobody reads any more: let it through.
+        """
+
+    def is_cancelled(self) -> bool:
+        """Whether the caller has left; ask between answers that take long to compute."""
+
+
+@runtime_checkable
+class DecoupledInstance(Instance, Protocol):
+    """An instance that may give a request no answer, one or many.
+
+    Where the model's config says `decoupled`, the server calls `stream` and never `execute`. A
+    decoupled model whose instances lack `stream` gives one answer to each request.
+    """
+
+    def stream(self, request: Rows, answers: Sender) -> None:
+        """Send the answers to one request while they are computed; return when it is done.
+
+        Called by one thread, never concurrently. Raising ends the request with that error, after
+        the answers sent before.
+        """
+
+
 class Artifact(Protocol):
     """One opened version: what its instances share, weights above all."""
 

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Sequence,
+)
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from trivet.errors import Unavailable
@@ -13,13 +22,19 @@ from trivet.frontend.method import Answers
 # what a caller who sends faster than the model answers can make the server hold.
 MAX_IN_FLIGHT = 1024
 
+# Answers of one call's generators that wait to be written. What a caller does not read stays with
+# those who make it, and holds them back.
+_UNREAD = 16
+
+_Answering = asyncio.Task[bytes | None]  # None: its answers have left one by one
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
 async def answer_stream(
     messages: AsyncIterator[bytes],
-    answer: Callable[[bytes], Coroutine[Any, Any, bytes]],
+    answer: Callable[[bytes], Coroutine[Any, Any, bytes] | Answers],
     *,
     in_order: bool,
     draining: asyncio.Event,
@@ -27,7 +42,9 @@ async def answer_stream(
 ) -> Answers:
     """Answer each message as soon as it comes, while others are still being answered.
 
-    in_order: answers leave in the order of the messages, else as they are ready.
+    answer: gives a message's one answer, or a generator of any number of them.
+    in_order: single answers leave in the order of the messages, else as they are ready; those of a
+    generator leave as they come and wait for nobody.
     limit: messages read and not yet answered; at the limit no more are read, and the transport's
     flow control holds the caller back.
 
@@ -35,19 +52,38 @@ async def answer_stream(
     `draining` is set, what was read is still answered, and then Unavailable is raised. Closing the
     generator cancels what is in flight.
     """
-    running: set[asyncio.Task[bytes]] = set()
-    ready: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
+    running: set[_Answering] = set()
+    ordered: deque[_Answering] = deque()  # those whose answers have to leave in this order
+    ready: asyncio.Queue[_Answering | bytes | None] = asyncio.Queue()
     free = asyncio.Semaphore(limit)
+    room = asyncio.Semaphore(_UNREAD)
+
+    async def pass_on(answers: Answers) -> None:
+        async with aclosing(answers):
+            async for one in answers:
+                await room.acquire()
+                ready.put_nowait(one)
+
+    def leave_in_order(_: _Answering) -> None:
+        while ordered and ordered[0].done():
+            ready.put_nowait(ordered.popleft())
+
+    def start(answering: Coroutine[Any, Any, bytes] | Answers) -> None:
+        task: _Answering
+        if isinstance(answering, AsyncGenerator):
+            task = asyncio.create_task(pass_on(answering))
+            task.add_done_callback(ready.put_nowait)
+        else:
+            task = asyncio.create_task(answering)
+            if in_order:
+                ordered.append(task)
+            task.add_done_callback(leave_in_order if in_order else ready.put_nowait)
+        running.add(task)
 
     async def read() -> None:
         await free.acquire()  # before reading: what has been read is answered, come what may
         async for message in messages:
-            task = asyncio.create_task(answer(message))
-            running.add(task)
-            if in_order:
-                ready.put_nowait(task)
-            else:
-                task.add_done_callback(ready.put_nowait)
+            start(answer(message))
             await free.acquire()
 
     reader = asyncio.create_task(read())
@@ -56,12 +92,16 @@ async def answer_stream(
     drained.add_done_callback(lambda _: reader.cancel())
     try:
         while running or not reader.done():
-            task = await ready.get()
-            if task is None:
-                continue
-            yield await task
-            running.discard(task)
-            free.release()
+            item = await ready.get()
+            if isinstance(item, bytes):
+                yield item
+                room.release()
+            elif item is not None:
+                one = await item
+                if one is not None:
+                    yield one
+                running.discard(item)
+                free.release()
         if reader.cancelled():
             raise Unavailable("the server is draining; all that was sent is answered, reconnect")
         reader.result()

@@ -14,7 +14,7 @@ from trivet.frontend.method import Call, Methods, Unary
 from trivet.frontend.refusal import parse
 from trivet.model.model import Model
 from trivet.repository.registry import Registry, State
-from trivet.telemetry.statistics import BatchDurations, Duration, Statistics
+from trivet.telemetry.statistics import BatchDurations, Duration, ResponseDurations, Statistics
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _SERVICE = "/inference.GRPCInferenceService/"
@@ -154,6 +154,7 @@ def _statistics(model: Model) -> pb.ModelStatistics:
         execution_count=counted.execution_count,
         inference_stats=_durations(counted),
         batch_stats=[_batch(rows, batch) for rows, batch in sorted(counted.batches.items())],
+        response_stats={str(place): _response(r) for place, r in counted.responses.items()},
     )
 
 
@@ -176,6 +177,17 @@ def _batch(rows: int, batch: BatchDurations) -> pb.InferBatchStatistics:
         compute_input=_duration(batch.compute_input),
         compute_infer=_duration(batch.compute_infer),
         compute_output=_duration(batch.compute_output),
+    )
+
+
+def _response(response: ResponseDurations) -> pb.InferResponseStatistics:
+    return pb.InferResponseStatistics(
+        compute_infer=_duration(response.compute_infer),
+        compute_output=_duration(response.compute_output),
+        success=_duration(response.success),
+        fail=_duration(response.fail),
+        empty_response=_duration(response.empty_response),
+        cancel=_duration(response.cancel),
     )
 
 

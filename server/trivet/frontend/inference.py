@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing
+from typing import Any
 
 from trivet.errors import ServeError, Unimplemented
-from trivet.frontend.codec import fill_response, request_of
+from trivet.frontend.codec import fill_response, request_of, version_of
 from trivet.frontend.concurrency import MAX_IN_FLIGHT, answer_stream
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
 from trivet.frontend.refusal import infer_refusal, parse
@@ -14,6 +16,8 @@ from trivet.repository.registry import Registry
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _SERVICE = "/inference.GRPCInferenceService/"
+_FINAL = "triton_final_response"
+_WANT_FINAL = "triton_enable_empty_final_response"
 
 
 class Inference:
@@ -45,44 +49,67 @@ class Inference:
             raise _refusal(error, asked) from None
 
     def model_stream_infer(self, messages: AsyncIterator[bytes], call: Call) -> Answers:
-        """Answer each request of a stream, in the requests' order, many at a time.
+        """Answer each request of a stream, many at a time.
 
-        A request that fails is answered in-band and the stream goes on; with the header
-        `triton_grpc_error: true` it ends the stream with its status.
+        Answers leave in the requests' order; those of decoupled models, which may be none or many
+        to one request, as they come. A request that fails is answered in-band and the stream goes
+        on; with the header `triton_grpc_error: true` it ends the stream with its status.
         """
         in_band = call.metadata.get("triton_grpc_error") != "true"
         return answer_stream(
             messages,
-            self._answer_in_band if in_band else self._answer_or_raise,
+            lambda message: self._streamed(message, in_band=in_band),
             in_order=True,
             draining=self._draining,
             limit=self._max_in_flight,
         )
 
-    async def _answer_in_band(self, message: bytes) -> bytes:
-        asked = None
+    def _streamed(self, message: bytes, *, in_band: bool) -> Coroutine[Any, Any, bytes] | Answers:
         try:
             asked = parse(pb.ModelInferRequest, message)
-            return await self._answer_streamed(asked)
         except Exception as error:
-            answer = pb.ModelStreamInferResponse(error_message=_refusal(error, asked).message)
-            answer.infer_response.id = asked.id if asked else ""
+            return _refused(error, in_band=in_band)
+        if self._is_decoupled(asked):
+            return self._many(asked, in_band=in_band)
+        return self._one(asked, in_band=in_band)
+
+    def _is_decoupled(self, asked: pb.ModelInferRequest) -> bool:
+        try:
+            version = version_of(asked.model_version, asked.model_name)
+            with self._registry.acquire(asked.model_name, version) as model:
+                return model.config.decoupled
+        except ServeError:
+            return False  # it is refused when its turn comes
+
+    async def _one(self, asked: pb.ModelInferRequest, *, in_band: bool) -> bytes:
+        try:
+            answer = pb.ModelStreamInferResponse()
+            await self._infer(asked, answer.infer_response, unary=False)
+            # One answer per request: each is its request's last.
+            answer.infer_response.parameters[_FINAL].bool_param = True
             return answer.SerializeToString()
-
-    async def _answer_or_raise(self, message: bytes) -> bytes:
-        asked = None
-        try:
-            asked = parse(pb.ModelInferRequest, message)
-            return await self._answer_streamed(asked)
         except Exception as error:
-            raise _refusal(error, asked) from None
+            return _told(error, asked, in_band=in_band).SerializeToString()
 
-    async def _answer_streamed(self, asked: pb.ModelInferRequest) -> bytes:
-        answer = pb.ModelStreamInferResponse()
-        await self._infer(asked, answer.infer_response, unary=False)
-        # One answer per request: each is its request's last.
-        answer.infer_response.parameters["triton_final_response"].bool_param = True
-        return answer.SerializeToString()
+    async def _many(self, asked: pb.ModelInferRequest, *, in_band: bool) -> Answers:
+        """The answers of a decoupled model to one request."""
+        try:
+            request, final = request_of(asked), False
+            with self._registry.acquire(request.model, request.version) as model:
+                async with aclosing(model.stream(request)) as responses:
+                    async for response in responses:
+                        answer = pb.ModelStreamInferResponse()
+                        fill_response(answer.infer_response, request, response)
+                        final = response.final
+                        answer.infer_response.parameters[_FINAL].bool_param = final
+                        yield answer.SerializeToString()
+                if not final and _wants_empty_final(asked):
+                    yield _empty_final(asked, model.version)
+        except Exception as error:
+            failure = _told(error, asked, in_band=in_band)
+            # Whoever waits for a decoupled request's last answer waits for this one, too.
+            failure.infer_response.parameters[_FINAL].bool_param = True
+            yield failure.SerializeToString()
 
     async def _infer(
         self, asked: pb.ModelInferRequest, answer: pb.ModelInferResponse, *, unary: bool
@@ -96,6 +123,37 @@ class Inference:
                 )
             response = await model.infer(request)
         fill_response(answer, request, response)
+
+
+async def _refused(error: Exception, *, in_band: bool) -> bytes:
+    """The answer to bytes that are no request, in its turn."""
+    return _told(error, None, in_band=in_band).SerializeToString()
+
+
+def _told(
+    error: Exception, asked: pb.ModelInferRequest | None, *, in_band: bool
+) -> pb.ModelStreamInferResponse:
+    """The answer that tells of a failure. Raises it instead unless it is told in-band."""
+    refused = _refusal(error, asked)
+    if not in_band:
+        raise refused from None
+    answer = pb.ModelStreamInferResponse(error_message=refused.message)
+    answer.infer_response.id = asked.id if asked else ""
+    return answer
+
+
+def _wants_empty_final(asked: pb.ModelInferRequest) -> bool:
+    return _WANT_FINAL in asked.parameters and asked.parameters[_WANT_FINAL].bool_param
+
+
+def _empty_final(asked: pb.ModelInferRequest, version: int) -> bytes:
+    """What follows answers of which none was known to be the last."""
+    answer = pb.ModelStreamInferResponse()
+    answer.infer_response.id = asked.id
+    answer.infer_response.model_name = asked.model_name
+    answer.infer_response.model_version = str(version)
+    answer.infer_response.parameters[_FINAL].bool_param = True
+    return answer.SerializeToString()
 
 
 def _refusal(error: Exception, asked: pb.ModelInferRequest | None) -> ServeError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import AsyncGenerator
+from typing import Protocol, runtime_checkable
 
-from trivet.request import InferRequest, InferResponse
+from trivet.request import InferRequest, InferResponse, Timings
 
 
 class Scheduler(Protocol):
@@ -15,3 +16,16 @@ class Scheduler(Protocol):
 
     async def close(self) -> None:
         """Free threads and instances; call when nobody waits for an answer any more."""
+
+
+@runtime_checkable
+class StreamScheduler(Scheduler, Protocol):
+    """A scheduler whose requests may have no answer, one or many."""
+
+    def stream(
+        self, request: InferRequest, timings: Timings
+    ) -> AsyncGenerator[InferResponse, None]:
+        """The answers to a valid request as they come; the last is `final` if that was known.
+
+        timings: stamped on the way. Closing the generator ends the work at once.
+        """

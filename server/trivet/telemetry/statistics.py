@@ -34,6 +34,31 @@ class BatchDurations:
 
 
 @dataclass(slots=True)
+class ResponseDurations:
+    """What became of the n-th answers to the requests of a decoupled model.
+
+    compute_infer: computing one, since the answer before it. empty_response: there was no n-th,
+    and that was well. cancel: the caller left before it came.
+    """
+
+    compute_infer: Duration = field(default_factory=Duration)
+    compute_output: Duration = field(default_factory=Duration)
+    success: Duration = field(default_factory=Duration)
+    fail: Duration = field(default_factory=Duration)
+    empty_response: Duration = field(default_factory=Duration)
+    cancel: Duration = field(default_factory=Duration)
+
+    def succeeded(self, compute_ns: int) -> None:
+        self.compute_infer.add(compute_ns)
+        self.compute_output.add(0)  # an answer leaves as it is
+        self.success.add(compute_ns)
+
+
+# Places told apart; later answers are counted with the last. A stream may have millions.
+_PLACES = 1000
+
+
+@dataclass(slots=True)
 class Statistics:
     """Counts of one model version since it was loaded.
 
@@ -53,6 +78,7 @@ class Statistics:
     batches: dict[int, BatchDurations] = field(default_factory=dict)  # by rows
     tokens: int = 0
     padding_tokens: int = 0
+    responses: dict[int, ResponseDurations] = field(default_factory=dict)  # by place; decoupled
 
     def request_done(self, rows: int, total_ns: int, stages: Stages) -> None:
         """Count one answered request."""
@@ -81,3 +107,7 @@ class Statistics:
         """Count what a length-aware batch held, and what was computed for nothing."""
         self.tokens += tokens
         self.padding_tokens += padding
+
+    def response(self, place: int) -> ResponseDurations:
+        """The counters of a decoupled model's answers at this place, from 0, in a request's row."""
+        return self.responses.setdefault(min(place, _PLACES - 1), ResponseDurations())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from trivet.backend.contract import Batch, LoadContext, Rows
+from trivet.backend.contract import Answer, Batch, LoadContext, Rows
 from trivet.config import ModelConfig, TensorSpec
 from trivet.config_file import Faults
 from trivet.errors import EngineFailed, InvalidConfig
@@ -159,3 +160,54 @@ def test_outputs_that_echo_nothing_are_refused_all_at_once() -> None:
     ]
     with pytest.raises(InvalidConfig, match="input: there is none; name one to echo"):
         opened(ModelConfig(name="m", outputs=outputs))
+
+
+class Sent:
+    """A caller that takes so many answers, and then leaves."""
+
+    def __init__(self, patience: int = 1000) -> None:
+        self.answers: list[tuple[Any, Any, bool]] = []
+        self._patience = patience
+
+    def send(self, answer: Answer, *, final: bool = False) -> None:
+        self.answers.append((answer.parameters["answer"], answer.outputs["y"].tolist(), final))
+
+    def is_cancelled(self) -> bool:
+        return len(self.answers) >= self._patience
+
+
+def decoupled(**parameters: str) -> ModelConfig:
+    return replace(config(**parameters), decoupled=True)
+
+
+def streamed(model: ModelConfig, sent: Sent, rows: Any = ((1, 2),)) -> list[tuple[Any, Any, bool]]:
+    opened(model).stream(Rows({"x": np.array(rows)}), sent)
+    return sent.answers
+
+
+def test_a_decoupled_one_answers_as_often_as_its_config_says() -> None:
+    assert streamed(decoupled(), Sent()) == [(0, [[1, 2]], True)]
+    assert streamed(decoupled(answers_per_request="0"), Sent()) == []
+    model = decoupled(answers_per_request="2", tell_final="0")
+    assert streamed(model, Sent()) == [(0, [[1, 2]], False), (1, [[1, 2]], False)]
+
+
+def test_a_decoupled_one_answers_as_often_as_an_input_says() -> None:
+    model = decoupled(answers_input="x")
+    assert [final for _, _, final in streamed(model, Sent(), [[3]])] == [False, False, True]
+    assert streamed(model, Sent(), [[0]]) == []
+
+
+def test_a_decoupled_one_stops_when_its_caller_leaves_and_fails_when_told_to() -> None:
+    assert len(streamed(decoupled(answers_per_request="9"), Sent(patience=4))) == 4
+    sent = Sent()
+    with pytest.raises(EngineFailed, match="told to fail after 2 answers"):
+        streamed(decoupled(answers_per_request="9", fail_after="2"), sent)
+    assert len(sent.answers) == 2
+
+
+def test_what_only_a_decoupled_model_can_do_is_refused_for_others() -> None:
+    with pytest.raises(InvalidConfig, match=r"answers_per_request.*for decoupled models only"):
+        opened(config(answers_per_request="2"))
+    with pytest.raises(InvalidConfig, match="'z' is no input of whole numbers"):
+        opened(decoupled(answers_input="z"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from typing import Any
 
 import pytest
 
@@ -153,6 +154,107 @@ async def test_draining_answers_what_was_read_and_reads_no_more() -> None:
     gate.set()
     assert [await first, await anext(answers)] == [b"0", b"1"]
     with pytest.raises(Unavailable, match="draining"):
+        await anext(answers)
+
+
+class Several:
+    """Answers: to a digit one, to a letter three, one by one as a test lets them go."""
+
+    def __init__(self) -> None:
+        self.gates = {name: asyncio.Semaphore(0) for name in (b"1", b"2", b"a", b"b")}
+        self.closed: list[bytes] = []
+        self.given = 0
+
+    def __call__(self, message: bytes) -> Coroutine[Any, Any, bytes] | AsyncGenerator[bytes, None]:
+        return self._one(message) if message.isdigit() else self._three(message)
+
+    def open(self, name: bytes, times: int = 1) -> None:
+        for _ in range(times):
+            self.gates[name].release()
+
+    async def _one(self, message: bytes) -> bytes:
+        await self.gates[message].acquire()
+        return message
+
+    async def _three(self, message: bytes) -> AsyncGenerator[bytes, None]:
+        try:
+            for number in range(3):
+                await self.gates[message].acquire()
+                self.given += 1
+                yield message + str(number).encode()
+        finally:
+            self.closed.append(message)
+
+
+async def messages(*each: bytes) -> AsyncIterator[bytes]:
+    for message in each:
+        yield message
+
+
+async def test_answers_of_generators_mix_and_pass_single_ones_that_keep_their_order() -> None:
+    several = Several()
+    answers = answer_stream(
+        messages(b"1", b"a", b"2", b"b"), several, in_order=True, draining=asyncio.Event()
+    )
+    several.open(b"2")  # has to wait for 1
+    several.open(b"a", times=2)
+    assert [await anext(answers), await anext(answers)] == [b"a0", b"a1"]
+    several.open(b"b")
+    assert await anext(answers) == b"b0"
+    several.open(b"1")
+    assert [await anext(answers), await anext(answers)] == [b"1", b"2"]
+    several.open(b"a")
+    several.open(b"b", times=2)
+    assert sorted([answer async for answer in answers]) == [b"a2", b"b1", b"b2"]
+    assert sorted(several.closed) == [b"a", b"b"]
+
+
+async def test_a_generator_may_answer_nothing() -> None:
+    async def silent(message: bytes) -> AsyncGenerator[bytes, None]:
+        for answer in ():
+            yield answer
+
+    answers = answer_stream(
+        messages(b"a", b"b"), silent, in_order=True, draining=asyncio.Event(), limit=1
+    )
+    assert [answer async for answer in answers] == []
+
+
+async def test_a_generator_waits_for_a_caller_who_does_not_read() -> None:
+    given = 0
+
+    async def endless(message: bytes) -> AsyncGenerator[bytes, None]:
+        nonlocal given
+        while True:
+            given += 1
+            yield message
+
+    answers = answer_stream(messages(b"a"), endless, in_order=True, draining=asyncio.Event())
+    for read in range(1, 5):
+        await anext(answers)
+        await settle()
+        assert read < given < read + 20
+    await answers.aclose()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_closing_the_stream_closes_its_generators() -> None:
+    several = Several()
+    answers = answer_stream(messages(b"a", b"b"), several, in_order=True, draining=asyncio.Event())
+    several.open(b"a")
+    assert await anext(answers) == b"a0"
+    await answers.aclose()
+    assert sorted(several.closed) == [b"a", b"b"]
+
+
+async def test_an_exception_of_a_generator_ends_the_stream_after_its_answers() -> None:
+    async def fails(message: bytes) -> AsyncGenerator[bytes, None]:
+        yield message
+        raise InvalidInput("no")
+
+    answers = answer_stream(messages(b"a"), fails, in_order=True, draining=asyncio.Event())
+    assert await anext(answers) == b"a"
+    with pytest.raises(InvalidInput):
         await anext(answers)
 
 

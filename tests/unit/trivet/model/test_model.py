@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import EngineFailed, InvalidInput
 from trivet.model.model import Model
-from trivet.request import InferRequest, InferResponse, Stages
+from trivet.request import InferRequest, InferResponse, Stages, Timings
 from trivet.telemetry.statistics import Statistics
 from trivet.testing.clock import ManualClock
 
@@ -39,17 +41,21 @@ class Scheduler:
 
 
 class Bed:
-    def __init__(self) -> None:
+    def __init__(self, scheduler: type[Scheduler] = Scheduler) -> None:
         spec = TensorSpec(name="X", datatype="FP32", dims=(-1,))
         config = ModelConfig(name="m", max_batch_size=4, inputs=(spec,))
         self.clock = ManualClock()
-        self.scheduler = Scheduler(self.clock)
+        self.scheduler: Any = scheduler(self.clock)
         self.statistics = Statistics()
         self.model = Model(config, 1, self.scheduler, self.statistics, self.clock)
 
     async def ask(self, *shape: int) -> InferResponse:
         inputs = {"X": np.zeros(shape, np.float32)}
         return await self.model.infer(InferRequest(model="m", inputs=inputs))
+
+    def stream(self, *shape: int) -> AsyncGenerator[InferResponse, None]:
+        inputs = {"X": np.zeros(shape, np.float32)}
+        return self.model.stream(InferRequest(model="m", inputs=inputs))
 
 
 async def test_an_answered_request_is_counted_with_its_rows_and_stages() -> None:
@@ -89,3 +95,50 @@ async def test_a_request_whose_caller_left_is_counted_as_failed() -> None:
     await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()
     assert (bed.statistics.fail.count, bed.statistics.success.count) == (1, 0)
+
+
+class Streams(Scheduler):
+    """Gives two answers 5 us apart, and fails after them when told to."""
+
+    async def stream(
+        self, request: InferRequest, timings: Timings
+    ) -> AsyncGenerator[InferResponse, None]:
+        timings.taken_ns = timings.merged_ns = 1_000
+        for _ in range(2):
+            yield await self.infer(request)
+        if self.error_after:
+            raise self.error_after
+        timings.computed_ns = timings.done_ns = 9_000
+
+    error_after: Exception | None = None
+
+
+async def test_a_stream_is_counted_once_however_many_its_answers() -> None:
+    bed = Bed(Streams)
+    assert len([response async for response in bed.stream(3, 2)]) == 2
+    counted = bed.statistics
+    assert (counted.inference_count, counted.success.count, counted.success.ns) == (3, 1, 10_000)
+    assert (counted.queue.ns, counted.compute_infer.ns) == (1_000, 8_000)
+
+
+async def test_a_stream_that_fails_or_is_given_up_is_counted_as_failed() -> None:
+    bed = Bed(Streams)
+    bed.scheduler.error_after = EngineFailed("broken")
+    responses = bed.stream(1, 2)
+    assert len([await anext(responses), await anext(responses)]) == 2
+    with pytest.raises(EngineFailed, match="broken"):
+        await anext(responses)
+    given_up = bed.stream(1, 2)
+    await anext(given_up)
+    await given_up.aclose()
+    with pytest.raises(InvalidInput, match="batch size"):
+        await anext(bed.stream(9, 2))
+    assert (bed.statistics.fail.count, bed.statistics.success.count) == (3, 0)
+    assert bed.statistics.inference_count == 0
+
+
+async def test_a_model_that_is_not_decoupled_streams_its_one_answer() -> None:
+    bed = Bed()
+    (response,) = [response async for response in bed.stream(2, 2)]
+    assert response.final
+    assert (bed.statistics.inference_count, bed.statistics.success.count) == (2, 1)
