@@ -1,4 +1,4 @@
-"""Ragged batching through the real server and the real tritonclient, on a real ONNX graph."""
+"""Ragged batching and optional inputs: the real server, the real tritonclient, real graphs."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ CONFIG = """
         target_name: "twice" kind: BATCH_SCATTER_WITH_INPUT_SHAPE source_input: "x"
     }
 """
+OPTIONAL = """
+    backend: "onnxruntime"
+    max_batch_size: 4
+    dynamic_batching { }
+    input { name: "a" data_type: TYPE_FP32 dims: [ 2 ] }
+    input { name: "b" data_type: TYPE_FP32 dims: [ 2 ] optional: true }
+"""
 # Nothing leaves before four rows are there: an answer proves that four requests were one batch.
 BATCHING = "dynamic_batching { max_queue_delay_microseconds: 600000000 }"
 TIMEOUT_S = 60
@@ -39,7 +46,8 @@ TIMEOUT_S = 60
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.InferenceServerClient]:
     repository = tmp_path_factory.mktemp("ragged")
     for name, config in (("alone", CONFIG), ("together", CONFIG + BATCHING)):
-        _add_model(repository / name, config)
+        artifacts.write_ragged_graph(_add_model(repository / name, config))
+    artifacts.write_optional_graph(_add_model(repository / "optional", OPTIONAL))
     log = tmp_path_factory.mktemp("server") / "stderr.log"
     with (
         serving(repository, log=log) as server,
@@ -48,10 +56,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.Inferenc
         yield client
 
 
-def _add_model(folder: Path, config: str) -> None:
+def _add_model(folder: Path, config: str) -> Path:
+    """Returns where its graph belongs."""
     (folder / "1").mkdir(parents=True)
     (folder / "config.pbtxt").write_text(config)
-    artifacts.write_ragged_graph(folder / "1" / "model.onnx")
+    return folder / "1" / "model.onnx"
 
 
 def _input(numbers: list[int]) -> triton.InferInput:
@@ -114,3 +123,17 @@ def test_a_request_that_cannot_be_told_apart_is_refused_and_the_next_answered(
     with pytest.raises(triton.InferenceServerException, match="send one row in each"):
         client.infer("alone", [two_rows])
     assert client.infer("alone", [_input([7, 8])]).as_numpy("sum").tolist() == [[15]]
+
+
+def test_an_optional_input_may_be_left_out_and_a_required_one_may_not(
+    client: triton.InferenceServerClient,
+) -> None:
+    a, b = triton.InferInput("a", [1, 2], "FP32"), triton.InferInput("b", [1, 2], "FP32")
+    a.set_data_from_numpy(np.array([[1, 2]], np.float32))
+    b.set_data_from_numpy(np.array([[3, 4]], np.float32))
+    assert client.infer("optional", [a]).as_numpy("sum").tolist() == [[11, 22]]
+    assert client.infer("optional", [b, a]).as_numpy("sum").tolist() == [[4, 6]]
+    with pytest.raises(triton.InferenceServerException, match="input 'a' is missing"):
+        client.infer("optional", [b])
+    shown = client.get_model_config("optional").config.input
+    assert [(told.name, told.optional) for told in shown] == [("a", False), ("b", True)]

@@ -91,6 +91,18 @@ def write_ragged_graph(path: Path) -> Path:
     )
 
 
+def write_optional_graph(path: Path) -> Path:
+    """a + b, where b has the default (10, 20): both FP32 [batch, 2] -> sum FP32 [batch, 2]."""
+    pair = ["batch", 2]
+    return write_graph(
+        path,
+        [helper.make_node("Add", ["a", "b"], ["sum"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, pair) for name in ("a", "b")],
+        [helper.make_tensor_value_info("sum", TensorProto.FLOAT, pair)],
+        [numpy_helper.from_array(np.array([[10, 20]], np.float32), "b")],
+    )
+
+
 def write_pooling_graph(path: Path) -> Path:
     """Token vectors, and their mean over the mask: right in a batch only if padding is left out.
 

@@ -41,7 +41,8 @@ class OnnxRuntimeBackend:
         path = artifact_file(context, config.default_model_filename or "model.onnx")
         where = f"{context.where}/{path.name}"
         session = _open_session(path, where, options, context)
-        told = signature(session.get_inputs(), session.get_outputs(), where)
+        inputs = [*session.get_inputs(), *_inputs_with_defaults(session, config)]
+        told = signature(inputs, session.get_outputs(), where)
         give_back()
         return OnnxArtifact(session, told, context.path)
 
@@ -97,6 +98,17 @@ def _open_session(
         what = f"ONNX Runtime {ort.__version__} cannot open it: {plain_text(error, context.path)}"
         cure = "check that it is a whole ONNX file that this version of the engine knows"
         raise InvalidConfig([Fault(where, what, cure)]) from error
+
+
+def _inputs_with_defaults(
+    session: onnxruntime.InferenceSession, config: ModelConfig
+) -> list[onnxruntime.NodeArg]:
+    """Inputs that have a value where a request sends none: those that the config names.
+
+    The others are weights, which old exporters list among the inputs.
+    """
+    named = {spec.name for spec in config.inputs}
+    return [node for node in session.get_overridable_initializers() if node.name in named]
 
 
 def _texts(array: np.ndarray, name: str) -> np.ndarray:

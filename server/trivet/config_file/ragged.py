@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from trivet.config import BatchInput, BatchInputKind, BatchOutput, ModelConfig, TensorSpec
+from trivet.config import (
+    BatchInput,
+    BatchInputKind,
+    BatchOrder,
+    BatchOutput,
+    ModelConfig,
+    TensorSpec,
+)
 from trivet.config_file.datatypes import wire_name
 from trivet.config_file.faults import Faults
 from trivet_protos.generated import model_config_pb2 as pb
@@ -60,6 +67,7 @@ def check_ragged(config: ModelConfig, where: str, faults: Faults) -> None:
     config: as clients see it; as read, or completed.
     """
     _check_batching(config, where, faults)
+    _check_order(config, where, faults)
     sources = {spec.name: spec for spec in config.inputs}
     outputs = {spec.name: spec for spec in config.reshaped.outputs}
     for index, told in enumerate(config.batch_inputs):
@@ -95,6 +103,19 @@ def _check_batching(config: ModelConfig, where: str, faults: Faults) -> None:
         elif config.max_batch_size == 0:
             cure = "set max_batch_size to the most rows the model takes at once, or remove it"
             faults.add(f"{where}: {place}", "needs max_batch_size above 0", cure)
+
+
+def _check_order(config: ModelConfig, where: str, faults: Faults) -> None:
+    """By length, batches are budgeted as if padded and long requests taken apart; both would be
+    wrong here."""
+    policy = config.dynamic_batching
+    if policy is None or policy.order is not BatchOrder.LENGTH:
+        return
+    if config.batch_inputs or config.batch_outputs or any(spec.ragged for spec in config.inputs):
+        key = "batch_order" if "batch_order" in config.parameters else "max_batch_tokens"
+        what = "ragged requests are joined without padding, in the order they came"
+        cure = "remove it; dynamic_batching alone batches requests of any lengths"
+        faults.add(f'{where}: parameters["{key}"]', what, cure)
 
 
 def _check_source(name: str, inputs: dict[str, TensorSpec], at: str, faults: Faults) -> None:

@@ -204,6 +204,17 @@ def test_what_is_wrong_is_named_by_field(text: str, place: str, what: str) -> No
     assert faults_of(text) == [(place, what)]
 
 
+@pytest.mark.parametrize(("key", "value"), [("max_batch_tokens", "64"), ("batch_order", "length")])
+def test_ragged_requests_are_not_batched_by_length(key: str, value: str) -> None:
+    parameter = f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}'
+    assert faults_of(RAGGED + "dynamic_batching { }" + parameter) == [
+        (
+            f'parameters["{key}"]',
+            "ragged requests are joined without padding, in the order they came",
+        )
+    ]
+
+
 def test_a_pipeline_has_no_batches_and_no_reshapes_of_its_own() -> None:
     text = """
         platform: "ensemble"
