@@ -18,6 +18,7 @@ from trivet.config_file import text as text_format
 from trivet.config_file.backends import BACKEND_BY_PLATFORM
 from trivet.config_file.batching import batch_policy, check_padding
 from trivet.config_file.datatypes import wire_name
+from trivet.config_file.decoupled import is_decoupled
 from trivet.config_file.ensemble import pipeline_steps
 from trivet.config_file.faults import Faults
 from trivet.config_file.queueing import priorities, queue_policy
@@ -78,6 +79,7 @@ def _config(message: pb.ModelConfig, where: str, name: str, faults: Faults) -> M
         steps=_steps(message, inputs, outputs, where, faults),
         parameters=parameters,
         default_model_filename=_artifact(message, where, faults),
+        decoupled=is_decoupled(message, where, faults),
         batch_inputs=batch_inputs(message, where, faults),
         batch_outputs=batch_outputs(message, where, faults),
     )

@@ -17,7 +17,7 @@ from trivet_protos.generated import model_config_pb2 as pb
 IGNORED = frozenset(
     {
         "cc_model_filenames",  # other files for other GPUs; default_model_filename serves on all
-        "ensemble_scheduling.max_inflight_requests",  # holds back decoupled steps; there are none
+        "ensemble_scheduling.max_inflight_requests",  # holds back decoupled steps; none can be
         "input.format",  # says what dimensions mean, not what they are
         "instance_group.host_policy",
         "instance_group.name",
@@ -44,7 +44,6 @@ REFUSED = {
     "instance_group.secondary_devices": "remove it",
     "model_operations": "remove it",
     "model_repository_agents": "remove it",
-    "model_transaction_policy.decoupled": "set it to false; every request gets one answer",
     "model_warmup": "remove it; every instance is warmed up with a sample of its inputs",
     "optimization.execution_accelerators": "remove it",
     "output.is_non_linear_format_io": "remove it",

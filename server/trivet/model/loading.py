@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from trivet.backend.contract import Artifact, Backend, Instance, LoadContext
+from trivet.backend.first_answers import to_warm_up
 from trivet.backend.reshaped import instance_of
 from trivet.clock import Clock
 from trivet.config import ModelConfig
@@ -15,8 +16,10 @@ from trivet.model.completion import completed
 from trivet.model.model import Model
 from trivet.model.warm_up import warm_up
 from trivet.scheduling.batching import BatchScheduler
+from trivet.scheduling.decoupled import DecoupledScheduler
 from trivet.scheduling.executor import Executor
 from trivet.scheduling.pipeline import Members, PipelineScheduler
+from trivet.scheduling.scheduler import Scheduler
 from trivet.telemetry.statistics import Statistics
 
 
@@ -50,9 +53,15 @@ class Loader:
             ]
             undo.pop_all()
         statistics = Statistics()
-        scheduler = BatchScheduler(
-            config, context.version, instances, statistics, self.clock, self.hold_until
-        )
+        scheduler: Scheduler
+        if config.decoupled:
+            scheduler = DecoupledScheduler(
+                config, context.version, instances, statistics, self.clock, self.hold_until
+            )
+        else:
+            scheduler = BatchScheduler(
+                config, context.version, instances, statistics, self.clock, self.hold_until
+            )
         return Model(config, context.version, scheduler, statistics, self.clock, (artifact,))
 
     async def _instance(
@@ -62,7 +71,7 @@ class Loader:
         undo.push_async_callback(executor.close)
         instance = await executor.run(instance_of, artifact, config)
         undo.push_async_callback(executor.run, instance.close)
-        await executor.run(warm_up, instance, config, self.clock)
+        await executor.run(warm_up, to_warm_up(instance, config), config, self.clock)
         return instance, executor
 
     def pipeline(self, config: ModelConfig, version: int, members: Members) -> Model:

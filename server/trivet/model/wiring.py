@@ -21,6 +21,9 @@ def check_wiring(pipeline: ModelConfig, members: Mapping[str, ModelConfig], faul
                 datatypes.setdefault(tensor, spec.datatype)
     for index, step in enumerate(pipeline.steps):
         where = f"{pipeline.name}/config.pbtxt: ensemble_scheduling.step[{index}]"
+        if members[step.model].decoupled:
+            what = f"model '{step.model}' is decoupled, and a step needs exactly one answer"
+            faults.add(f"{where}.model_name", what, "name a model that is not")
         _check_inputs(step, members[step.model], datatypes, where, faults)
         _check_outputs(step, members[step.model], where, faults)
     for spec in pipeline.outputs:

@@ -45,6 +45,7 @@ READ = {
     "instance_group.gpus",
     "instance_group.kind",
     "max_batch_size",
+    "model_transaction_policy.decoupled",
     "name",
     "output.data_type",
     "output.dims",
@@ -78,7 +79,6 @@ def test_every_field_is_read_ignored_or_refused() -> None:
     ("text", "place"),
     [
         ("sequence_batching { }", "sequence_batching"),
-        ("model_transaction_policy { decoupled: true }", "model_transaction_policy.decoupled"),
         ("model_warmup { name: 'a' } model_warmup { }", "model_warmup"),
         ("response_cache { enable: true }", "response_cache.enable"),
         ("model_operations { op_library_filename: 'a.so' }", "model_operations"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trivet.config import ModelConfig, Step, TensorSpec
 from trivet.config_file import Faults
 from trivet.model.wiring import check_wiring
@@ -96,3 +98,19 @@ def test_a_pipelines_output_of_another_datatype_than_its_step_gives() -> None:
 
 def test_all_faults_are_told_at_once() -> None:
     assert len(faults_of(step("bert", {"mask": "text"}, {"pooled": "out"}))) == 3
+
+
+def test_a_decoupled_model_is_no_step() -> None:
+    members = {**MEMBERS, "bert": replace(BERT, decoupled=True)}
+    pipeline = ModelConfig(
+        name="pipe",
+        inputs=(spec("text", "BYTES"),),
+        outputs=(spec("out"),),
+        steps=(TOKENIZE, EMBED),
+    )
+    faults = Faults()
+    check_wiring(pipeline, members, faults)
+    assert [str(fault) for fault in faults] == [
+        f"{STEP}[1].model_name: model 'bert' is decoupled, and a step needs exactly one answer;"
+        " name a model that is not"
+    ]

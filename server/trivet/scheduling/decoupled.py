@@ -1,0 +1,186 @@
+"""The scheduler of a decoupled model: each request runs alone and is answered while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+from trivet.backend.contract import Batch, DecoupledInstance, Instance, Rows, Sender
+from trivet.clock import Clock
+from trivet.config import BatchPolicy, ModelConfig
+from trivet.errors import EngineFailed, ServeError, Unavailable, Unimplemented
+from trivet.request import InferRequest, InferResponse, Stages, Timings
+from trivet.scheduling.answers import AnswerBuffer, Sent
+from trivet.scheduling.executor import Executor
+from trivet.scheduling.queue import RequestQueue
+from trivet.scheduling.slot import Slot
+from trivet.telemetry.statistics import Statistics
+
+log = logging.getLogger(__name__)
+
+# A caller who does not read keeps an instance from all others. After so long, and only while
+# somebody waits for it, the instance is taken away.
+PATIENCE_NS = 10_000_000_000
+_LOOK_EVERY_NS = PATIENCE_NS // 10
+
+
+_ALONE = BatchPolicy(max_batch_size=1)
+
+
+class _StreamSlot(Slot):
+    """A place in the queue whose answers are several; its `reply` is not used."""
+
+    def __init__(self, request: InferRequest, rows: int, clock: Clock, timings: Timings) -> None:
+        reply: asyncio.Future[InferResponse] = asyncio.get_running_loop().create_future()
+        super().__init__(request, rows, 0, None, clock.now_ns(), reply, timings)
+        self.answers = AnswerBuffer(clock)
+
+    def reject(self, error: BaseException) -> None:
+        """The queue's word: the request has waited too long."""
+        self.answers.close(error if isinstance(error, ServeError) else None)
+
+
+class DecoupledScheduler:
+    """Whichever instance is free takes the oldest request, and sends answers while it computes."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        version: int,
+        instances: Sequence[tuple[Instance, Executor]],
+        statistics: Statistics,
+        clock: Clock,
+        hold_until: int = 0,
+    ) -> None:
+        """hold_until: a model that batches computes nothing before so many requests wait, once."""
+        self._config = config
+        self._version = version
+        self._instances = instances
+        self._statistics = statistics
+        self._clock = clock
+        if config.dynamic_batching is None:
+            hold_until = 0  # as in Triton: without a batcher there is nobody to hold back
+        self._queue = RequestQueue(config, _ALONE, clock, hold_until)
+        self._drivers = [
+            asyncio.create_task(self._drive(instance, executor)) for instance, executor in instances
+        ]
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        """Raises Unimplemented: there may be no answer, or several."""
+        raise Unimplemented(
+            f"model '{self._config.name}' is decoupled and gives any number of answers; ask it"
+            " through ModelStreamInfer"
+        )
+
+    async def stream(
+        self, request: InferRequest, timings: Timings
+    ) -> AsyncGenerator[InferResponse, None]:
+        timings.queued_ns = self._clock.now_ns()
+        slot = _StreamSlot(request, self._rows(request), self._clock, timings)
+        self._queue.put_nowait(slot)
+        answers, place = slot.answers, 0
+        try:
+            async with aclosing(answers.read()) as sents:
+                async for sent in sents:
+                    self._statistics.response(place).succeeded(sent.compute_ns)
+                    place += 1
+                    yield self._response(sent)
+            if not answers.final_was_sent:
+                self._statistics.response(place).empty_response.add(answers.since_last_ns)
+        except ServeError:
+            self._statistics.response(place).fail.add(answers.since_last_ns)
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            self._statistics.response(place).cancel.add(answers.since_last_ns)
+            raise
+        finally:
+            answers.close()
+            self._queue.discard(slot)
+
+    async def close(self) -> None:
+        for driver in self._drivers:
+            driver.cancel()
+        await asyncio.gather(*self._drivers, return_exceptions=True)
+        self._queue.close()
+        for instance, executor in self._instances:
+            await executor.run(instance.close)
+            await executor.close()
+
+    def _rows(self, request: InferRequest) -> int:
+        return len(next(iter(request.inputs.values()))) if self._config.max_batch_size else 1
+
+    async def _drive(self, instance: Instance, executor: Executor) -> None:
+        """Answer requests on one instance until cancelled."""
+        run = instance.stream if isinstance(instance, DecoupledInstance) else self._once(instance)
+        while True:
+            (slot,) = await self._queue.next_batch()
+            assert isinstance(slot, _StreamSlot)
+            watcher = asyncio.create_task(self._take_from_idle_reader(slot.answers))
+            try:
+                await self._run(slot, run, executor)
+            finally:
+                watcher.cancel()
+
+    async def _run(
+        self, slot: _StreamSlot, run: Callable[[Rows, Sender], None], executor: Executor
+    ) -> None:
+        answers, timings = slot.answers, slot.timings
+        timings.taken_ns = timings.merged_ns = self._clock.now_ns()
+        answers.begin()
+        error = None
+        try:
+            await executor.run(run, Rows(slot.request.inputs, slot.request.parameters), answers)
+        except Exception as raised:  # an instance may raise anything; only this request may feel it
+            error = self._told(raised, answers)
+        timings.computed_ns = timings.done_ns = self._clock.now_ns()
+        if error is None and not answers.is_cancelled():
+            self._statistics.batch_done(slot.rows, Stages.of(timings))
+        answers.close(error)
+
+    def _told(self, error: Exception, answers: AnswerBuffer) -> ServeError | None:
+        """What the caller is told; None if it has left, or has had what it was told is the end."""
+        name = f"model '{self._config.name}'"
+        if not isinstance(error, ServeError):
+            log.error("model_failed", exc_info=error, extra={"model": self._config.name})
+            error = EngineFailed(
+                f"{name} version {self._version} failed on this request"
+                f" ({type(error).__name__}); the server's log has the details"
+            )
+        if answers.is_cancelled() or answers.final_was_sent:
+            return None
+        return error if error.message.startswith(name) else error.prefixed(f"{name}: ")
+
+    def _once(self, instance: Instance) -> Callable[[Rows, Sender], None]:
+        """`stream` for an instance that has none: one answer, and that is the last."""
+
+        def run(request: Rows, answers: Sender) -> None:
+            told = instance.execute(Batch([request], self._clock.now_ns))
+            if len(told) != 1:
+                raise ValueError(f"the backend gave {len(told)} answers to 1 request")
+            if isinstance(told[0], ServeError):
+                raise told[0]
+            answers.send(told[0], final=True)
+
+        return run
+
+    async def _take_from_idle_reader(self, answers: AnswerBuffer) -> None:
+        while True:
+            await answers.wait_full()
+            await self._clock.sleep_until(self._clock.now_ns() + _LOOK_EVERY_NS)
+            if self._queue and answers.blocked_ns >= PATIENCE_NS:
+                seconds = PATIENCE_NS // 1_000_000_000
+                what = f"answers were not read for {seconds} s while other requests waited"
+                cure = "read them as they come, or ask for fewer"
+                answers.close(Unavailable(f"model '{self._config.name}': {what}; {cure}"))
+                return
+
+    def _response(self, sent: Sent) -> InferResponse:
+        return InferResponse(
+            model=self._config.name,
+            version=self._version,
+            outputs=sent.answer.outputs,
+            parameters=sent.answer.parameters,
+            final=sent.final,
+        )
