@@ -10,7 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from trivet.backend.contract import Answer, Artifact, Batch, Instance, QuickInstance, Rows
+from trivet.backend.contract import (
+    Answer,
+    Artifact,
+    Batch,
+    DecoupledInstance,
+    Instance,
+    QuickInstance,
+    Rows,
+    Sender,
+)
 from trivet.config import Dims, ModelConfig, TensorSpec
 from trivet.errors import EngineFailed, ServeError
 from trivet.request import Tensors
@@ -24,9 +33,11 @@ def instance_of(artifact: Artifact, config: ModelConfig) -> Instance:
     config: complete, as clients see it; the artifact gets it as the engine sees it.
     """
     instance = artifact.instance(config.reshaped)
-    if any(spec.reshape is not None for spec in config.inputs + config.outputs):
-        return Reshaped(instance, config)
-    return instance
+    if all(spec.reshape is None for spec in config.inputs + config.outputs):
+        return instance
+    if isinstance(instance, DecoupledInstance):
+        return ReshapedStream(instance, config)
+    return Reshaped(instance, config)
 
 
 class Reshaped:
@@ -42,7 +53,9 @@ class Reshaped:
         inner = self._inner(batch)
         answers = self._instance.execute(inner)
         batch.merged_ns, batch.computed_ns = inner.merged_ns, inner.computed_ns
-        return [self._outer(answer) for answer in answers]
+        return [
+            answer if isinstance(answer, ServeError) else self.outer(answer) for answer in answers
+        ]
 
     def is_quick(self, batch: Batch) -> bool:
         return isinstance(self._instance, QuickInstance) and self._instance.is_quick(
@@ -52,14 +65,16 @@ class Reshaped:
     def close(self) -> None:
         self._instance.close()
 
-    def _inner(self, batch: Batch) -> Batch:
-        requests = [Rows(self._view(r.inputs, self._inputs), r.parameters) for r in batch.requests]
-        return replace(batch, requests=requests)
+    def inner(self, request: Rows) -> Rows:
+        """A request as the engine sees it."""
+        return replace(request, inputs=self._view(request.inputs, self._inputs))
 
-    def _outer(self, answer: Answer | ServeError) -> Answer | ServeError:
-        if isinstance(answer, ServeError):
-            return answer
+    def outer(self, answer: Answer) -> Answer:
+        """An answer as clients see it. Raises EngineFailed if it has not the shapes it should."""
         return replace(answer, outputs=self._view(answer.outputs, self._outputs))
+
+    def _inner(self, batch: Batch) -> Batch:
+        return replace(batch, requests=[self.inner(request) for request in batch.requests])
 
     def _view(self, tensors: Tensors, views: Views) -> Tensors:
         return {
@@ -79,6 +94,31 @@ class Reshaped:
                 f" is {list(old)}; correct the one that is wrong"
             )
         return array.reshape(array.shape[:front] + _filled(new, _varying(old, own)))
+
+
+class ReshapedStream(Reshaped):
+    """An instance of a decoupled model behind reshapes."""
+
+    def __init__(self, instance: DecoupledInstance, config: ModelConfig) -> None:
+        super().__init__(instance, config)
+        self._stream = instance.stream
+
+    def stream(self, request: Rows, answers: Sender) -> None:
+        self._stream(self.inner(request), _ReshapedSender(self, answers))
+
+
+class _ReshapedSender:
+    """Passes answers on as clients see them."""
+
+    def __init__(self, reshaped: Reshaped, answers: Sender) -> None:
+        self._outer = reshaped.outer
+        self._answers = answers
+
+    def send(self, answer: Answer, *, final: bool = False) -> None:
+        self._answers.send(self._outer(answer), final=final)
+
+    def is_cancelled(self) -> bool:
+        return self._answers.is_cancelled()
 
 
 def _views(specs: Sequence[TensorSpec]) -> Views:

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from trivet.backend.contract import Answer, Batch, Rows, Signature
+from trivet.backend.contract import (
+    Answer,
+    Batch,
+    DecoupledInstance,
+    Rows,
+    Sender,
+    Signature,
+)
 from trivet.backend.reshaped import Reshaped, instance_of
 from trivet.config import Dims, ModelConfig, TensorSpec
 from trivet.errors import EngineFailed, InvalidInput, ServeError
@@ -133,3 +140,43 @@ def test_quickness_and_the_end_are_the_engines() -> None:
     assert instance.is_quick(batch(np.ones((3, 1))))
     instance.close()
     assert engine.closed
+
+
+class Streaming(Engine):
+    """Sends each of its answers in turn, the last one as such."""
+
+    def instance(self, config: ModelConfig) -> Streaming:
+        return self
+
+    def stream(self, request: Rows, answers: Sender) -> None:
+        self.seen.append(request.inputs["x"].shape)
+        for number, answer in enumerate(self.answers, start=1):
+            assert isinstance(answer, np.ndarray)
+            assert answers.is_cancelled() == (number == 2)
+            answers.send(Answer({"out": answer}), final=number == len(self.answers))
+
+
+class Caller:
+    """Keeps what it is sent, and has left after the first answer."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[tuple[int, ...], bool]] = []
+
+    def send(self, answer: Answer, *, final: bool = False) -> None:
+        self.got.append((answer.outputs["out"].shape, final))
+
+    def is_cancelled(self) -> bool:
+        return len(self.got) == 1
+
+
+def test_every_answer_of_a_decoupled_model_is_reshaped_as_it_is_sent() -> None:
+    engine, caller = Streaming([np.ones((1, 2, 2)), np.zeros((1, 2, 2))]), Caller()
+    instance = instance_of(engine, config(x=((1,), ()), out=((4,), (2, 2))))
+    assert isinstance(instance, DecoupledInstance)
+    instance.stream(batch(np.ones((1, 1))).requests[0], caller)
+    assert engine.seen == [(1,)]
+    assert caller.got == [((1, 4), False), ((1, 4), True)]
+
+
+def test_an_instance_that_does_not_stream_is_not_made_to() -> None:
+    assert not isinstance(instance_of(Engine([]), config(x=((1,), ()))), DecoupledInstance)
