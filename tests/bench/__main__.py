@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench.engine import BareEngine, Split
+from tests.bench.results import written
 from tests.bench.rivals import FIFO_8, LENGTH_AWARE, ONE_BY_ONE, repository_of
 from tests.harness.server import ServerProcess, serving
 from tests.harness.texts import mixed_lengths, mixed_texts, text_of
+from trivet_backends.onnxruntime.bare import BareEngine, Split
 from trivet_client import Client
 
 ENCODER = "minilm"
@@ -63,6 +64,8 @@ def main() -> None:
     rows = [*_start_up(args.examples), *_throughput(args, engine, split, texts, tokens)]
     print(f"\n{'':<66} {'median':>7}  (min to max)  bar")
     print(*rows, sep="\n")
+    cells = [(row.what, row.values, row.bar, row.ok) for row in rows]
+    print(f"\nwritten to {written(cells, f'{args.texts} texts, {tokens} tokens; {split}')}")
 
 
 def _start_up(examples: Path) -> list[Row]:

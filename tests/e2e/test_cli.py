@@ -19,7 +19,7 @@ from tests.harness.server import ServerProcess
 from trivet_client import Client
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS = ("serve", "build", "ls", "check", "infer", "demo")
+COMMANDS = ("serve", "build", "ls", "check", "infer", "bench", "demo")
 MODELS = ("embed", "fill_mask", "minilm", "minilm_mlm", "minilm_mlm_candidates")
 
 

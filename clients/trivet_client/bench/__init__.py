@@ -1,0 +1,1 @@
+"""The load tester behind `trivet bench`: schedules, texts, summaries, pictures."""

@@ -1,0 +1,146 @@
+"""What a bench found: a table for the eye, notes under it, JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from trivet_client.bench.levels import Level, label
+from trivet_client.bench.picture import Point
+from trivet_client.bench.schedule import OpenLoop
+from trivet_client.bench.summary import binned, rows_per_batch
+
+PADDING = (
+    "padding: the server does not tell it (KServe's ModelStatistics has no field for it), so no "
+    "ratio is shown"
+)
+
+
+def show(levels: Sequence[Level], notes: Sequence[str]) -> None:
+    """Print the table, in a terminal with rich if it is there, and what does not fit into it."""
+    headings, rows = _headings(levels), [_row(level, levels) for level in levels]
+    if not (sys.stdout.isatty() and _show_rich(headings, rows)):
+        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+        for row in (headings, *rows):
+            print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    for note in (*_notes(levels), *notes):
+        print(note)
+    sys.stdout.flush()
+
+
+def points(levels: Sequence[Level], unit: str) -> list[Point]:
+    """The levels that were answered, as points of a picture."""
+    return [
+        Point(
+            label=label(level.pace),
+            per_s=level.summary.texts_per_s if unit == "texts/s" else level.summary.requests_per_s,
+            p50_ms=level.summary.latency.p50_ms,
+            p90_ms=level.summary.latency.p90_ms,
+            p99_ms=level.summary.latency.p99_ms,
+        )
+        for level in levels
+        if level.summary.latency
+    ]
+
+
+def document(level: Level) -> dict[str, object]:
+    """One level for programs: numbers carry their units in their names; null: not known."""
+    return {
+        "loop": "open" if isinstance(level.pace, OpenLoop) else "closed",
+        **dataclasses.asdict(level.pace),  # concurrency, or rate per second
+        **dataclasses.asdict(level.summary),
+        "server_cpu_ms_per_request": level.server_cpu_ms,
+        "batches": None
+        if level.batches is None
+        else {
+            model: {str(k): v for k, v in sizes.items()} for model, sizes in level.batches.items()
+        },
+        "padding_ratio": None,  # see PADDING
+        "client_busy": level.client_busy,
+        "client_limits": level.client_limits,
+        "engine": None
+        if level.engine is None
+        else {
+            **dataclasses.asdict(level.engine),
+            "throughput_ratio": level.engine_share,
+        },
+    }
+
+
+def _headings(levels: Sequence[Level]) -> list[str]:
+    first = "per second" if any(isinstance(each.pace, OpenLoop) for each in levels) else "at a time"
+    engine = ["of engine"] if any(level.engine for level in levels) else []
+    shown = [first, "requests/s", "texts/s", "tokens/s", "p50 ms", "p90 ms", "p99 ms", "max ms"]
+    return [*shown, "errors", "CPU ms", *engine]
+
+
+def _row(level: Level, levels: Sequence[Level]) -> list[str]:
+    told = level.summary
+    latency = told.latency
+    engine = [_or_dash(level.engine_share, ".2f")] if any(each.engine for each in levels) else []
+    shown = (
+        [latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.max_ms] if latency else [None] * 4
+    )
+    return [
+        label(level.pace),
+        f"{told.requests_per_s:,.1f}",
+        f"{told.texts_per_s:,.1f}",
+        _or_dash(told.tokens_per_s, ",.0f"),
+        *(_or_dash(value, ",.1f") for value in shown),
+        str(told.failed),
+        _or_dash(level.server_cpu_ms, ".2f"),
+        *engine,
+    ]
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _show_rich(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """False if rich is not installed."""
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        return False
+    table = Table(box=None, header_style="bold cyan", padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table)
+    return True
+
+
+def _notes(levels: Sequence[Level]) -> Iterator[str]:
+    for level in levels:
+        for model, sizes in (level.batches or {}).items():
+            yield f"{level.pace}: batches of {model}: {_formed(sizes)}"
+    for level in levels:
+        for status, count in sorted(level.summary.errors.items()):
+            yield f"{level.pace}: ERRORS: {count} x {status}; latencies are of the others"
+    if any(level.batches for level in levels):
+        yield PADDING
+    for level in levels:
+        if level.engine and level.summary.latency:
+            yield (
+                f"{level.pace}: bare engine, best batching: {level.engine.tokens_per_s:,.0f} "
+                f"tokens/s; one text alone on all cores: p50 {level.engine.alone_p50_ms:.1f} ms, "
+                f"the server's p50 {level.summary.latency.p50_ms:.1f} ms"
+            )
+    for level in levels:
+        if level.client_limits:
+            yield (
+                f"{level.pace}: WARNING: a client process used {level.client_busy:.0%} of a core, "
+                "so the numbers may be the client's, not the server's; give it more --processes"
+            )
+
+
+def _formed(sizes: Mapping[int, int]) -> str:
+    mean = rows_per_batch(sizes)
+    if mean is None:
+        return "none"
+    bins = ", ".join(f"{count} of {size}" for size, count in binned(sizes).items())
+    return f"{mean:.1f} rows on average ({bins})"
