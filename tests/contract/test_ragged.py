@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
-from tests.contract.subjects import context
+from tests.contract.subjects import completed, context
 from tests.harness import artifacts
 from trivet.backend.contract import Answer, Batch, Instance, Rows
 from trivet.backend.reshaped import instance_of
 from trivet.config import BatchInput, BatchInputKind, BatchOutput, ModelConfig, TensorSpec
-from trivet.config_file import Faults
 from trivet.errors import EngineFailed
-from trivet.model.completion import completed
 from trivet_backends.onnxruntime import OnnxRuntimeBackend
 
 X = TensorSpec(name="x", datatype="FP32", dims=(-1, -1), ragged=True)
@@ -51,9 +50,7 @@ SHAPES = ((1, 3, 2), (1, 1, 1), (1, 0, 4), (1, 2, 5))
 def instance(tmp_path: Path) -> Iterator[Instance]:
     artifacts.write_ragged_graph(tmp_path / "model.onnx")
     artifact = OnnxRuntimeBackend().open(CONFIG.reshaped, context(tmp_path))
-    faults = Faults()
-    config = completed(CONFIG, artifact.signature, "subject/1", faults)
-    faults.raise_if_any()
+    config = completed(CONFIG, artifact.signature)
     assert [spec.name for spec in config.inputs] == ["x"]
     made = instance_of(artifact, config)
     yield made
@@ -96,4 +93,50 @@ def test_a_batch_output_that_follows_another_input_is_refused_not_guessed(tmp_pa
     made = artifact.instance(config)
     with pytest.raises(EngineFailed, match=r"batch output 'twice' has 6 elements"):
         made.execute(Batch([Rows({"x": numbers((1, 2, 3))})], time.monotonic_ns))
+    artifact.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (BatchInputKind.ELEMENT_COUNT, [6, 2]),
+        (BatchInputKind.ACCUMULATED_ELEMENT_COUNT, [6, 8]),
+        (BatchInputKind.ACCUMULATED_ELEMENT_COUNT_WITH_ZERO, [0, 6, 8]),
+        (BatchInputKind.MAX_ELEMENT_COUNT_AS_SHAPE, [0] * 6),
+        (BatchInputKind.ITEM_SHAPE, [[3, 2], [1, 2]]),
+        (BatchInputKind.ITEM_SHAPE_FLATTEN, [3, 2, 1, 2]),
+    ],
+)
+@pytest.mark.parametrize("datatype", ["INT32", "FP32"])
+def test_every_kind_of_batch_input_reaches_the_engine(
+    kind: BatchInputKind, expected: list[object], datatype: str, tmp_path: Path
+) -> None:
+    """A graph that shows each row all it is told: told [...], row [batch] -> seen [batch, ...]."""
+    element = {"INT32": TensorProto.INT32, "FP32": TensorProto.FLOAT}[datatype]
+    sizes = ["n", "dimensions"][: 2 if kind is BatchInputKind.ITEM_SHAPE else 1]
+    artifacts.write_graph(
+        tmp_path / "model.onnx",
+        [
+            helper.make_node("Unsqueeze", ["told", "front"], ["one"]),
+            helper.make_node("Gather", ["one", "row"], ["seen"]),
+        ],
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["elements"]),
+            helper.make_tensor_value_info("told", element, sizes),
+            helper.make_tensor_value_info("row", TensorProto.INT64, ["batch"]),
+        ],
+        [helper.make_tensor_value_info("seen", element, ["batch", *sizes])],
+        [numpy_helper.from_array(np.array([0]), "front")],
+    )
+    told = BatchInput(kind=kind, targets=("told",), datatype=datatype, source="x")
+    config = replace(CONFIG, outputs=(), batch_inputs=(told,), batch_outputs=())
+    artifact = OnnxRuntimeBackend().open(config, context(tmp_path))
+    made = artifact.instance(completed(config, artifact.signature))
+    requests = [
+        Rows({"x": numbers(shape), "row": np.array([0])}) for shape in ((1, 3, 2), (1, 1, 2))
+    ]
+    for answer in made.execute(Batch(requests, time.monotonic_ns)):
+        assert isinstance(answer, Answer)
+        assert answer.outputs["seen"].tolist() == [expected]
+    made.close()
     artifact.close()
