@@ -24,6 +24,7 @@ from trivet.config_file.faults import Faults
 from trivet.config_file.queueing import priorities, queue_policy
 from trivet.config_file.ragged import batch_inputs, batch_outputs, check_ragged
 from trivet.config_file.reshape import check_reshapes, reshape
+from trivet.config_file.sequence import sequence_policy
 from trivet.config_file.served import refuse_unserved
 from trivet_protos.generated import model_config_pb2 as pb
 
@@ -74,6 +75,7 @@ def _config(message: pb.ModelConfig, where: str, name: str, faults: Faults) -> M
         version_policy=_version_policy(message.version_policy, f"{where}: version_policy", faults),
         instance_groups=_instance_groups(message, f"{where}: instance_group", faults),
         dynamic_batching=batch_policy(message, parameters, where, faults),
+        sequence_batching=sequence_policy(message, where, faults),
         queue_policy=queue_policy(message.dynamic_batching, f"{where}: dynamic_batching", faults),
         priorities=priorities(message.dynamic_batching, f"{where}: dynamic_batching", faults),
         steps=_steps(message, inputs, outputs, where, faults),

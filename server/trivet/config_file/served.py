@@ -30,6 +30,9 @@ IGNORED = frozenset(
         "optimization.input_pinned_memory",
         "optimization.output_pinned_memory",
         "optimization.priority",
+        # Where the engine keeps a state; the server keeps it by value, of any size.
+        "sequence_batching.state.use_growable_memory",
+        "sequence_batching.state.use_same_buffer_for_input_output",
     }
 )
 
@@ -50,7 +53,7 @@ REFUSED = {
     "output.is_shape_tensor": "remove it",
     "response_cache.enable": "set it to false",
     "runtime": "remove it; name the backend alone",
-    "sequence_batching": "remove it; serve requests that do not depend on one another",
+    "sequence_batching.iterative_sequence": "remove it; send each request of the sequence",
 }
 
 

@@ -16,6 +16,7 @@ from trivet.config import (
 from trivet.config_file.datatypes import data_type
 from trivet.config_file.ensemble import LATEST
 from trivet.config_file.queueing import write_queueing
+from trivet.config_file.sequence import sequence_to_proto
 from trivet_protos.generated import model_config_pb2 as pb
 
 _KINDS = {
@@ -53,6 +54,8 @@ def to_proto(config: ModelConfig) -> pb.ModelConfig:
     if config.dynamic_batching:
         message.dynamic_batching.CopyFrom(_batching(config.dynamic_batching))
         write_queueing(config, message.dynamic_batching)
+    if config.sequence_batching:
+        message.sequence_batching.CopyFrom(sequence_to_proto(config.sequence_batching))
     if config.decoupled:
         message.model_transaction_policy.decoupled = True
     return message

@@ -20,6 +20,8 @@ from trivet.scheduling.decoupled import DecoupledScheduler
 from trivet.scheduling.executor import Executor
 from trivet.scheduling.pipeline import Members, PipelineScheduler
 from trivet.scheduling.scheduler import Scheduler
+from trivet.scheduling.sequence import SequenceScheduler
+from trivet.scheduling.sequence_tensors import client_config, engine_config, initial_states
 from trivet.telemetry.statistics import Statistics
 
 
@@ -41,14 +43,17 @@ class Loader:
         config: as written; what the artifact tells is filled in. Raises InvalidConfig for what is
         wrong with the files, else what the engine raises. Nothing is left behind by a failure.
         """
+        written, engine = config, engine_config(config)
+        initial = await asyncio.to_thread(initial_states, config, context.path.parent)
         async with AsyncExitStack() as undo:
-            artifact = await asyncio.to_thread(backend.open, config.reshaped, context)
+            artifact = await asyncio.to_thread(backend.open, engine.reshaped, context)
             undo.callback(artifact.close)
             faults = Faults()
-            config = completed(config, artifact.signature, context.where, faults)
+            engine = completed(engine, artifact.signature, context.where, faults)
             faults.raise_if_any()
+            config = client_config(engine, written)
             instances = [
-                await self._instance(artifact, config, f"{config.name}-{number}", undo)
+                await self._instance(artifact, engine, f"{config.name}-{number}", undo)
                 for number in range(_instances(config))
             ]
             undo.pop_all()
@@ -57,6 +62,10 @@ class Loader:
         if config.decoupled:
             scheduler = DecoupledScheduler(
                 config, context.version, instances, statistics, self.clock, self.hold_until
+            )
+        elif config.sequence_batching:
+            scheduler = SequenceScheduler(
+                config, context.version, instances, initial, statistics, self.clock, self.hold_until
             )
         else:
             scheduler = BatchScheduler(

@@ -1,0 +1,313 @@
+"""The scheduler of a model that remembers: requests of one sequence run in order, one at a time.
+
+`sequence_table` knows the sequences and their places, `sequence_policy` decides what leaves,
+`sequence_tensors` adds what the model needs beside the client's inputs; here they meet the
+instances. A sequence stays with one instance until it is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from trivet.backend.contract import Answer, Batch, Instance, Rows
+from trivet.clock import Clock
+from trivet.config import DirectStrategy, ModelConfig, OldestStrategy, SequencePolicy
+from trivet.errors import EngineFailed, InvalidInput, ServeError
+from trivet.request import InferRequest, InferResponse, Stages, Tensors
+from trivet.scheduling.executor import Executor
+from trivet.scheduling.sequence_policy import Head, TakeHeads, WaitUntil, plan_heads
+from trivet.scheduling.sequence_table import SequenceId, SequenceTable, Tracked, Turn
+from trivet.scheduling.sequence_tensors import SequenceTensors, measure_shape
+from trivet.telemetry.statistics import Statistics
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A head with the shapes of its state, which no other part of a batch may differ in."""
+
+    queued_ns: int
+    shape: object
+
+
+class SequenceScheduler:
+    """Keeps each sequence at its place of one instance, and answers its requests in turn."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        version: int,
+        instances: Sequence[tuple[Instance, Executor]],
+        initial: Mapping[str, np.ndarray],
+        statistics: Statistics,
+        clock: Clock,
+        hold_until: int = 0,
+    ) -> None:
+        """config: the client's, with sequence_batching. initial: see `initial_states`.
+
+        hold_until: requests that must wait at their places before the first batch leaves.
+        """
+        policy = cast(SequencePolicy, config.sequence_batching)
+        self._config = config
+        self._version = version
+        self._strategy = policy.strategy
+        self._instances = instances
+        self._statistics = statistics
+        self._clock = clock
+        self._tensors = SequenceTensors(config, policy, initial)
+        self._shape_of = measure_shape(config)
+        self._hold_until = hold_until
+        self._max_rows = max(1, config.max_batch_size)
+        self._table = SequenceTable(
+            config.name,
+            len(instances),
+            _places(policy.strategy, self._max_rows),
+            policy.max_idle_us,
+        )
+        self._changed = [asyncio.Event() for _ in instances]
+        self._expiry_changed = asyncio.Event()
+        self._tasks = [
+            asyncio.create_task(self._drive(number, instance, executor))
+            for number, (instance, executor) in enumerate(instances)
+        ]
+        self._tasks.append(asyncio.create_task(self._expire()))
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        """Answer one request of a sequence.
+
+        Raises InvalidInput: no sequence id, more than one row, a sequence that is not under way.
+        """
+        turn = self._turn(request)
+        self._table.put(turn)
+        self._wake()
+        try:
+            return await turn.reply
+        except asyncio.CancelledError:
+            self._table.cancel(turn)
+            self._wake()
+            raise
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._table.close()
+        for instance, executor in self._instances:
+            await executor.run(instance.close)
+            await executor.close()
+
+    def _turn(self, request: InferRequest) -> Turn:
+        name, parameters = self._config.name, request.parameters
+        if self._config.max_batch_size and len(next(iter(request.inputs.values()))) > 1:
+            raise InvalidInput(
+                f"inference request to model '{name}' must specify batch-size 1 due to requirements"
+                " of sequence batcher; send each row as a request of its own sequence"
+            )
+        number = cast(SequenceId, parameters.get("sequence_id", 0))
+        if not number:
+            raise InvalidInput(
+                f"inference request to model '{name}' must specify a non-zero or non-empty"
+                " correlation ID; set sequence_id, and sequence_start on a sequence's first request"
+            )
+        self._tensors.check_id(number)
+        now_ns = self._clock.now_ns()
+        timeout_us = int(parameters.get("timeout", 0))
+        return Turn(
+            request=request,
+            id=number,
+            starts=bool(parameters.get("sequence_start", False)),
+            ends=bool(parameters.get("sequence_end", False)),
+            shape=self._shape_of(request.inputs),
+            queued_ns=now_ns,
+            reply=asyncio.get_running_loop().create_future(),
+            expires_ns=now_ns + timeout_us * 1_000 if timeout_us > 0 else None,
+        )
+
+    def _wake(self) -> None:
+        """Something changed that may let a request run, or become due."""
+        self._expiry_changed.set()
+        for event in self._changed:
+            event.set()
+
+    async def _expire(self) -> None:
+        """End sequences that are idle for too long, until cancelled."""
+        while True:
+            self._expiry_changed.clear()
+            when_ns = self._table.expire(self._clock.now_ns())
+            for event in self._changed:  # the next in the backlog may have got a place
+                event.set()
+            await self._wait(self._expiry_changed, when_ns)
+
+    async def _drive(self, number: int, instance: Instance, executor: Executor) -> None:
+        """Answer batches on one instance until cancelled."""
+        while True:
+            places = await self._next_places(number)
+            sequences = self._table.take(number, places)
+            taken_ns = self._clock.now_ns()
+            for sequence in sequences:
+                timings = _turn_of(sequence).timings
+                timings.queued_ns, timings.taken_ns = _turn_of(sequence).queued_ns, taken_ns
+            try:
+                await self._answer(places, sequences, instance, executor)
+            finally:
+                for sequence in sequences:
+                    self._table.done(sequence, self._clock.now_ns())
+                self._wake()
+
+    async def _next_places(self, number: int) -> tuple[int, ...]:
+        """Wait for the heads that the strategy would send now."""
+        while True:
+            self._changed[number].clear()
+            if self._table.waiting < self._hold_until:
+                await self._changed[number].wait()
+                continue
+            self._hold_until = 0
+            heads = [self._candidate(sequence) for sequence in self._table.placed(number)]
+            match plan_heads(heads, self._clock.now_ns(), self._strategy, self._max_rows):
+                case TakeHeads(places):
+                    return places
+                case WaitUntil(when_ns):
+                    await self._wait(self._changed[number], when_ns)
+
+    def _candidate(self, sequence: Tracked | None) -> Head | None:
+        turn = sequence.head if sequence else None
+        if turn is None or sequence is None:
+            return None
+        state = self._tensors.state(turn, sequence.state)
+        shapes = [array.shape for array in state.values()]
+        return _Candidate(turn.queued_ns, (turn.shape, shapes))
+
+    async def _answer(
+        self,
+        places: Sequence[int],
+        sequences: Sequence[Tracked],
+        instance: Instance,
+        executor: Executor,
+    ) -> None:
+        """Run the requests of these sequences in one batch, and settle each."""
+        for sequence in sequences:
+            if _turn_of(sequence).starts:
+                sequence.state.clear()  # also if this request fails: the old sequence is no more
+        given = [self._tensors.inputs(_turn_of(s), s.state) for s in sequences]
+        rows = self._rows(places, sequences, given)
+        batch = Batch([row for row, _ in rows], self._clock.now_ns)
+        started_ns = self._clock.now_ns()
+        try:
+            answers = await executor.run(instance.execute, batch)
+            if len(answers) != len(rows):
+                raise ValueError(f"the backend gave {len(answers)} answers to {len(rows)} requests")
+        except Exception as error:  # an instance may raise anything; only this batch may feel it
+            await self._fail(places, sequences, error, instance, executor)
+            return
+        self._stamp(sequences, batch, started_ns)
+        for (_, own), answer in zip(rows, answers, strict=True):
+            if own is not None:
+                self._settle(own, answer)
+
+    def _rows(
+        self, places: Sequence[int], sequences: Sequence[Tracked], given: Sequence[Tensors]
+    ) -> list[tuple[Rows, Tracked | None]]:
+        """The batch's rows, each with the sequence it is of.
+
+        Direct: every sequence in its own row, and rows that are not ready in between.
+        """
+        own: dict[int, tuple[Rows, Tracked | None]] = {
+            place: (Rows(inputs, _turn_of(sequence).request.parameters), sequence)
+            for place, sequence, inputs in zip(places, sequences, given, strict=True)
+        }
+        if isinstance(self._strategy, OldestStrategy):
+            return list(own.values())
+        nothing = (Rows(self._tensors.nothing(given[0])), None)
+        return [own.get(place, nothing) for place in range(max(places) + 1)]
+
+    async def _fail(
+        self,
+        places: Sequence[int],
+        sequences: Sequence[Tracked],
+        error: Exception,
+        instance: Instance,
+        executor: Executor,
+    ) -> None:
+        """Try the requests of a failed batch once more, one by one: only the guilty one fails.
+
+        Their sequences go on: which of the failures matters to its caller, only the caller knows.
+        """
+        if len(sequences) > 1:
+            for place, sequence in zip(places, sequences, strict=True):
+                await self._answer((place,), (sequence,), instance, executor)
+            return
+        if not isinstance(error, ServeError):
+            log.error("model_failed", exc_info=error, extra={"model": self._config.name})
+            error = EngineFailed(
+                f"model '{self._config.name}' version {self._version} failed on this request"
+                f" ({type(error).__name__}); the server's log has the details"
+            )
+        _turn_of(sequences[0]).reject(self._named(error))
+
+    def _settle(self, sequence: Tracked, answer: object) -> None:
+        turn = _turn_of(sequence)
+        try:
+            if isinstance(answer, ServeError):
+                raise answer
+            if not isinstance(answer, Answer):
+                raise EngineFailed(f"the backend gave a {type(answer).__name__} for an answer")
+            sequence.state = self._tensors.kept(answer.outputs)
+        except ServeError as error:
+            turn.reject(self._named(error))
+            return
+        turn.resolve(
+            InferResponse(
+                model=self._config.name,
+                version=self._version,
+                outputs=self._tensors.answered(answer.outputs),
+                parameters=answer.parameters,
+                stages=Stages.of(turn.timings),
+            )
+        )
+
+    def _stamp(self, sequences: Sequence[Tracked], batch: Batch, started_ns: int) -> None:
+        done_ns = self._clock.now_ns()
+        for sequence in sequences:
+            timings = _turn_of(sequence).timings
+            timings.merged_ns = batch.merged_ns or started_ns
+            timings.computed_ns = batch.computed_ns or done_ns
+            timings.done_ns = done_ns
+        stages = Stages.of(_turn_of(sequences[0]).timings)
+        self._statistics.batch_done(len(sequences), stages)
+
+    def _named(self, error: ServeError) -> ServeError:
+        name = f"model '{self._config.name}'"
+        return error if error.message.startswith(name) else error.prefixed(f"{name}: ")
+
+    async def _wait(self, event: asyncio.Event, until_ns: int | None) -> None:
+        """Until the event is set or the time has come; None: the event alone counts."""
+        if until_ns is None:
+            await event.wait()
+            return
+        set_ = asyncio.ensure_future(event.wait())
+        due = asyncio.ensure_future(self._clock.sleep_until(until_ns))
+        try:
+            await asyncio.wait((set_, due), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            set_.cancel()
+            due.cancel()
+
+
+def _places(strategy: DirectStrategy | OldestStrategy, max_rows: int) -> int:
+    """Sequences under way on one instance."""
+    if isinstance(strategy, OldestStrategy):
+        return strategy.max_candidate_sequences
+    return max_rows
+
+
+def _turn_of(sequence: Tracked) -> Turn:
+    """The request of a sequence that runs."""
+    assert sequence.running is not None
+    return sequence.running

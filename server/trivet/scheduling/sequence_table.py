@@ -1,0 +1,236 @@
+"""Which sequences there are, where each has its place, and which wait for one. No clock, no loop.
+
+An instance has a number of places: the rows of a batch (direct), or the candidates from which
+batches are made (oldest). A sequence keeps its place from its first request until it is over: its
+last request was answered, it was idle for too long, or a caller left a request of it unanswered.
+Sequences that find no place wait for one, in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+import numpy as np
+
+from trivet.errors import Code, InvalidInput, ServeError, Unavailable
+from trivet.request import InferRequest, InferResponse, Timings
+
+SequenceId = int | str
+Place = tuple[int, int]  # number within an instance, number of the instance
+
+
+class SequenceCancelled(ServeError):
+    """A request whose sequence ended because another request of it was given up."""
+
+    code = Code.CANCELLED
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """One request of a sequence, waiting for its turn; `reply` is settled once."""
+
+    request: InferRequest
+    id: SequenceId
+    starts: bool
+    ends: bool
+    shape: object
+    queued_ns: int
+    reply: asyncio.Future[InferResponse]
+    expires_ns: int | None = None  # when it will have waited too long for its sequence's place
+    timings: Timings = field(default_factory=Timings)
+
+    def resolve(self, response: InferResponse) -> None:
+        if not self.reply.done():
+            self.reply.set_result(response)
+
+    def reject(self, error: BaseException) -> None:
+        if not self.reply.done():
+            self.reply.set_exception(error)
+
+
+@dataclass(slots=True, eq=False)
+class Tracked:
+    """One sequence. `over`: no request of it comes any more; it leaves when the last is answered.
+
+    state: what the model gave for the next request, by the input it comes back as.
+    """
+
+    id: SequenceId
+    touched_ns: int
+    place: Place | None = None
+    waiting: deque[Turn] = field(default_factory=deque)
+    running: Turn | None = None
+    over: bool = False
+    state: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def idle(self) -> bool:
+        return self.running is None and not self.waiting
+
+    @property
+    def head(self) -> Turn | None:
+        """The request that may run now."""
+        return self.waiting[0] if self.waiting and self.running is None else None
+
+
+class SequenceTable:
+    """The sequences of one model version."""
+
+    def __init__(self, model: str, instances: int, places: int, max_idle_us: int) -> None:
+        """places: sequences under way on each instance."""
+        self._model = model
+        self._max_idle_us = max_idle_us
+        self._known: dict[SequenceId, Tracked] = {}  # those that more requests may join
+        self._placed: list[list[Tracked | None]] = [[None] * places for _ in range(instances)]
+        # A heap: the lowest place first, so that sequences spread over the instances.
+        self._free = sorted(
+            (place, number) for number in range(instances) for place in range(places)
+        )
+        self._backlog: deque[Tracked] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait at their sequences' places."""
+        return sum(len(s.waiting) for places in self._placed for s in places if s is not None)
+
+    def placed(self, instance: int) -> Sequence[Tracked | None]:
+        """What is at each place of an instance."""
+        return self._placed[instance]
+
+    def put(self, turn: Turn) -> None:
+        """Add a request to its sequence.
+
+        Raises InvalidInput for one of a sequence that is not under way and that does not start one.
+        One that starts a sequence under way ends the previous one, whose requests are answered yet.
+        """
+        sequence = self._known.get(turn.id)
+        if sequence is None:
+            if not turn.starts:
+                raise InvalidInput(
+                    f"inference request for sequence {turn.id} to model '{self._model}' must"
+                    " specify the START flag on the first request of the sequence; there is"
+                    " none of this id under way (one without a request for"
+                    f" {self._max_idle_us} us is given up); set sequence_start"
+                )
+            sequence = self._known[turn.id] = Tracked(turn.id, turn.queued_ns)
+            if self._free:
+                self._settle_at(sequence, heappop(self._free))
+            else:
+                self._backlog.append(sequence)
+        sequence.touched_ns = turn.queued_ns
+        sequence.waiting.append(turn)
+        if turn.ends:
+            self._forget(sequence)
+
+    def take(self, instance: int, places: Iterable[int]) -> list[Tracked]:
+        """Let the heads at these places run."""
+        taken = []
+        for place in places:
+            sequence = self._placed[instance][place]
+            assert sequence is not None
+            sequence.running = sequence.waiting.popleft()
+            taken.append(sequence)
+        return taken
+
+    def done(self, sequence: Tracked, now_ns: int) -> None:
+        """The running request was answered, one way or the other."""
+        sequence.running = None
+        sequence.touched_ns = now_ns
+        self._leave_if_over(sequence)
+
+    def cancel(self, turn: Turn) -> None:
+        """A caller left. If its request still waits, the sequence has a gap and ends with it.
+
+        What runs already runs on: the model has made its step, and the next request may follow.
+        """
+        sequence = next((s for s in self._all() if turn in s.waiting), None)
+        if sequence is None:
+            return
+        sequence.waiting.remove(turn)
+        self._end(
+            sequence,
+            SequenceCancelled(
+                f"model '{self._model}': a request of sequence {turn.id} before this one was"
+                " cancelled, which ended the sequence; start it again with sequence_start"
+            ),
+        )
+
+    def expire(self, now_ns: int) -> int | None:
+        """End what was idle or waited for its place for too long.
+
+        Returns when to look again, or None if nothing under way can become due.
+        """
+        due = []
+        for sequence in self._all():
+            if sequence.place is None:
+                expires = [turn.expires_ns for turn in sequence.waiting if turn.expires_ns]
+                if expires and min(expires) <= now_ns:
+                    self._end(sequence, self._too_late(sequence.id))
+                elif expires:
+                    due.append(min(expires))
+                continue
+            idle_ns = self._max_idle_us * 1_000
+            if not sequence.idle:
+                due.append(now_ns + idle_ns)
+            elif sequence.touched_ns + idle_ns <= now_ns:
+                self._forget(sequence)
+                self._leave_if_over(sequence)
+            else:
+                due.append(sequence.touched_ns + idle_ns)
+        # A sequence that took a place which became free just now is not idle before its time.
+        if self._known and not due:
+            due.append(now_ns + self._max_idle_us * 1_000)
+        return min(due, default=None)
+
+    def close(self) -> None:
+        """Refuse all that waits."""
+        for sequence in self._all():
+            gone = Unavailable(f"model '{self._model}' is being unloaded; start the sequence again")
+            self._end(sequence, gone)
+
+    def _all(self) -> list[Tracked]:
+        placed = [s for places in self._placed for s in places if s is not None]
+        return placed + list(self._backlog)
+
+    def _too_late(self, number: SequenceId) -> Unavailable:
+        return Unavailable(
+            f"model '{self._model}': timeout of the corresponding sequence has been expired:"
+            f" sequence {number} waited for its place among those under way for longer than its"
+            " 'timeout' parameter allows; retry later"
+        )
+
+    def _end(self, sequence: Tracked, error: ServeError) -> None:
+        """Answer all requests that wait with an error; the sequence takes no more."""
+        for turn in sequence.waiting:
+            turn.reject(error)
+        sequence.waiting.clear()
+        self._forget(sequence)
+        if sequence in self._backlog:
+            self._backlog.remove(sequence)
+        self._leave_if_over(sequence)
+
+    def _forget(self, sequence: Tracked) -> None:
+        """No more requests may join; the id is free for a new sequence."""
+        sequence.over = True
+        if self._known.get(sequence.id) is sequence:
+            del self._known[sequence.id]
+
+    def _leave_if_over(self, sequence: Tracked) -> None:
+        if sequence.place is None or not (sequence.over and sequence.idle):
+            return
+        place, sequence.place = sequence.place, None
+        number, instance = place
+        self._placed[instance][number] = None
+        if self._backlog:
+            self._settle_at(self._backlog.popleft(), place)
+        else:
+            heappush(self._free, place)
+
+    def _settle_at(self, sequence: Tracked, place: Place) -> None:
+        sequence.place = place
+        number, instance = place
+        self._placed[instance][number] = sequence
