@@ -156,8 +156,13 @@ class SequenceScheduler:
                 timings.queued_ns, timings.taken_ns = _turn_of(sequence).queued_ns, taken_ns
             try:
                 await self._answer(places, sequences, instance, executor)
+            except Exception as error:  # a driver that ended would leave all later requests waiting
+                for sequence in sequences:
+                    self._reject(sequence, error)
             finally:
                 for sequence in sequences:
+                    # Not answered: the scheduler is being closed.
+                    _turn_of(sequence).reject(self._table.gone())
                     self._table.done(sequence, self._clock.now_ns())
                 self._wake()
 
@@ -243,13 +248,16 @@ class SequenceScheduler:
             for place, sequence in zip(places, sequences, strict=True):
                 await self._answer((place,), (sequence,), instance, executor)
             return
+        self._reject(sequences[0], error)
+
+    def _reject(self, sequence: Tracked, error: Exception) -> None:
         if not isinstance(error, ServeError):
             log.error("model_failed", exc_info=error, extra={"model": self._config.name})
             error = EngineFailed(
                 f"model '{self._config.name}' version {self._version} failed on this request"
                 f" ({type(error).__name__}); the server's log has the details"
             )
-        _turn_of(sequences[0]).reject(self._named(error))
+        _turn_of(sequence).reject(self._named(error))
 
     def _settle(self, sequence: Tracked, answer: object) -> None:
         turn = _turn_of(sequence)
@@ -260,7 +268,7 @@ class SequenceScheduler:
                 raise EngineFailed(f"the backend gave a {type(answer).__name__} for an answer")
             sequence.state = self._tensors.kept(answer.outputs)
         except ServeError as error:
-            turn.reject(self._named(error))
+            self._reject(sequence, error)
             return
         turn.resolve(
             InferResponse(

@@ -189,8 +189,11 @@ class SequenceTable:
     def close(self) -> None:
         """Refuse all that waits."""
         for sequence in self._all():
-            gone = Unavailable(f"model '{self._model}' is being unloaded; start the sequence again")
-            self._end(sequence, gone)
+            self._end(sequence, self.gone())
+
+    def gone(self) -> Unavailable:
+        """What the requests are told that are unanswered when the model is closed."""
+        return Unavailable(f"model '{self._model}' is being unloaded; start the sequence again")
 
     def _all(self) -> list[Tracked]:
         placed = [s for places in self._placed for s in places if s is not None]

@@ -93,6 +93,8 @@ class Bed:
         instances: int = 1,
         rows: int = 4,
         initial: int = 0,
+        instance: type[Accumulator] = Accumulator,
+        hold_until: int = 0,
     ) -> None:
         policy = SequencePolicy(
             strategy=strategy, max_idle_us=IDLE_US, controls=CONTROLS, states=(SUM,)
@@ -105,7 +107,7 @@ class Bed:
             sequence_batching=policy,
         )
         self.clock, self.statistics = ManualClock(), Statistics()
-        self.instances = [Accumulator() for _ in range(instances)]
+        self.instances = [instance() for _ in range(instances)]
         pairs = [(one, Executor(f"m-{n}")) for n, one in enumerate(self.instances)]
         self.scheduler = SequenceScheduler(
             config,
@@ -114,6 +116,7 @@ class Bed:
             {"SUM_IN": np.full((1, 1) if rows else (1,), initial)},
             self.statistics,
             self.clock,
+            hold_until,
         )
         self._shape = (1, 1) if rows else (1,)
 
@@ -274,6 +277,15 @@ async def test_oldest_waits_for_company(beds: Beds) -> None:
     await settle()
     await bed.clock.advance(us=200)
     assert value(await late) == 2
+
+
+async def test_a_scheduler_can_be_held_until_so_many_wait(beds: Beds) -> None:
+    bed = beds(hold_until=3)
+    tasks = [bed.ask(1, 1, "S"), bed.ask(1, 2), bed.ask(2, 3, "S")]
+    await asyncio.gather(*tasks[:1])
+    assert [value(await task) for task in tasks] == [1, 3, 3]
+    assert bed.instances[0].ids == [[1, 2], [1]]
+    assert await bed.say(1, 1) == 4  # once
 
 
 async def test_a_model_that_does_not_batch_takes_one_sequence_at_a_time(beds: Beds) -> None:
@@ -460,6 +472,38 @@ async def test_closing_refuses_what_waits_and_frees_everything() -> None:
         await waiting
     assert bed.instances[0].closed == 1
     assert not [t for t in threading.enumerate() if t.name == "m-0"]
+
+
+async def test_closing_answers_also_what_runs() -> None:
+    bed = Bed()
+    held = await bed.busy(1)
+    closing = asyncio.create_task(bed.scheduler.close())
+    with pytest.raises(Unavailable, match="being unloaded"):
+        await held
+    bed.open()
+    await closing
+    assert bed.instances[0].closed == 1
+
+
+class Broken(Accumulator):
+    """Answers with what is no answer, once; then without its state, once."""
+
+    def _answer(self, x: np.ndarray, before: np.ndarray) -> Answer | ServeError:
+        if len(self.batches) == 1:
+            return Answer(None)  # type: ignore[arg-type]
+        if len(self.batches) == 2:
+            return Answer({"Y": x})
+        return super()._answer(x, before)
+
+
+async def test_a_backend_that_breaks_its_contract_harms_only_that_request(beds: Beds) -> None:
+    bed = beds(instance=Broken)
+    with pytest.raises(EngineFailed, match="failed on this request"):
+        await bed.say(1, 1, "S")
+    with pytest.raises(EngineFailed, match="the model gave no output 'SUM_OUT'"):
+        await bed.say(1, 1)
+    assert await bed.say(1, 1) == 1
+    assert await bed.say(1, 1, "E") == 2
 
 
 async def test_many_sequences_with_cancellations_and_failures_leave_nothing_behind(
