@@ -29,8 +29,4 @@ def is_decoupled(message: pb.ModelConfig, where: str, faults: Faults) -> bool:
         what = "a decoupled model runs each request alone"
         cure = "remove batch_input, batch_output and allow_ragged_batch"
         faults.add(f"{where}: model_transaction_policy.decoupled", what, cure)
-    if any(tensor.HasField("reshape") for tensor in (*message.input, *message.output)):
-        what = "reshape is not served for a decoupled model"
-        cure = "give the dims of the model itself"
-        faults.add(f"{where}: model_transaction_policy.decoupled", what, cure)
     return True

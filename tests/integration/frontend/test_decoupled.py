@@ -24,6 +24,13 @@ Stream = grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResp
 
 ENDLESS = 2**31 - 1
 DECOUPLED = "model_transaction_policy { decoupled: true }"
+SHAPED = """
+    backend: "fake"
+    input { name: "IN" data_type: TYPE_FP32 dims: [ 2, 2 ] reshape { shape: [ 4 ] } }
+    output { name: "OUT" data_type: TYPE_FP32 dims: [ 2, 2 ] reshape { shape: [ 4 ] } }
+    parameters { key: "answers_per_request" value { string_value: "2" } }
+    model_transaction_policy { decoupled: true }
+"""
 REPEAT = f'{DECOUPLED} input {{ name: "COUNT" data_type: TYPE_INT32 dims: [ 1 ] }}'
 
 
@@ -32,7 +39,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Models that answer as often as the input COUNT says, and others.
 
     "repeat" knows its last answer, "ignorant" does not; "duo" has two instances; "broken" fails
-    after two answers; "echo" is not decoupled.
+    after two answers; "shaped" has reshapes; "echo" is not decoupled.
     """
     repository = tmp_path_factory.mktemp("repository")
     add_model(repository, "repeat", fake_config(more=REPEAT, answers_input="COUNT"))
@@ -42,6 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     add_model(repository, "duo", fake_config(more=duo, answers_input="COUNT"))
     broken = fake_config(more=DECOUPLED, answers_per_request=5, fail_after=2)
     add_model(repository, "broken", broken)
+    add_model(repository, "shaped", SHAPED)
     add_model(repository, "echo")
     with serving(repository, log=tmp_path_factory.mktemp("log") / "stderr.log") as process:
         yield process
@@ -213,6 +221,15 @@ async def test_what_a_decoupled_model_says_of_itself(stub: GRPCInferenceServiceS
     assert counted.response_stats["2"].empty_response.count >= 1
     assert counted.response_stats["0"].success.count >= counted.response_stats["1"].success.count
     assert counted.execution_count == counted.inference_stats.success.count
+
+
+async def test_answers_are_reshaped(stub: GRPCInferenceServiceStub) -> None:
+    request = pb.ModelInferRequest(model_name="shaped", id="a")
+    request.inputs.add(name="IN", datatype="FP32", shape=[2, 2])
+    request.raw_input_contents.append(np.arange(4, dtype=np.float32).tobytes())
+    responses = [response async for response in stub.ModelStreamInfer(iter([request]))]
+    assert [brief(r.infer_response) for r in responses] == [("a", 0, False), ("a", 1, True)]
+    assert [list(r.infer_response.outputs[0].shape) for r in responses] == [[2, 2], [2, 2]]
 
 
 def triton_inputs(count: int) -> list[Any]:

@@ -33,10 +33,6 @@ def test_it_is_read_and_given_back() -> None:
             f"input {{ {INPUT} allow_ragged_batch: true }}",
             "model_transaction_policy.decoupled: a decoupled model runs each request alone",
         ),
-        (
-            f"input {{ {INPUT} reshape {{ shape: [ -1 ] }} }}",
-            "model_transaction_policy.decoupled: reshape is not served",
-        ),
     ],
 )
 def test_what_cannot_go_with_it_is_refused_by_name(text: str, place: str) -> None:
