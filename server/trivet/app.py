@@ -17,6 +17,7 @@ from trivet import plugins
 from trivet.clock import SystemClock
 from trivet.errors import InvalidConfig
 from trivet.frontend.services import DEFAULT_SERVER_NAME, methods
+from trivet.model.cache import ResponseCache
 from trivet.repository.manager import Manager
 from trivet.repository.registry import Registry
 from trivet.transport.grpcio import Options, serving
@@ -34,6 +35,7 @@ class ServerConfig:
     repositories: tuple[Path, ...]
     grpc: Options
     server_name: str = DEFAULT_SERVER_NAME
+    cache_bytes: int = 0  # of the response cache; 0: there is none
     exit_on_error: bool = True  # end if a model cannot be loaded, instead of serving the others
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
 
@@ -58,12 +60,14 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         clock = SystemClock()
         cores = len(os.sched_getaffinity(0))
         registry = Registry()
+        cache = ResponseCache(config.cache_bytes) if config.cache_bytes else None
         manager = Manager(
             config.repositories,
             registry,
             plugins.load_backend,
             clock,
             cores,
+            cache=cache,
             hold_until=config.hold_until,
         )
         await manager.scan()

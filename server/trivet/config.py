@@ -238,6 +238,37 @@ class SequencePolicy:
     states: tuple[SequenceState, ...] = ()
 
 
+class WarmUpData(Enum):
+    """What the values of a warm-up request's input are."""
+
+    ZERO = "zero"
+    RANDOM = "random"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUpInput:
+    """One input of a warm-up request.
+
+    dims: of one row, without the batch dimension. file: below the model's folder warmup.
+    """
+
+    datatype: str
+    dims: Dims
+    data: WarmUpData
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """A batch that every instance runs before the model is ready."""
+
+    name: str = ""
+    batch_size: int = 1  # requests of one row each, all alike
+    count: int = 1  # runs
+    inputs: Mapping[str, WarmUpInput] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
     """Everything the server needs to know to serve one model."""
@@ -258,6 +289,10 @@ class ModelConfig:
     parameters: Mapping[str, str] = field(default_factory=dict)
     default_model_filename: str = ""
     decoupled: bool = False
+    response_cache: bool = False  # where the server has one
+    warm_ups: tuple[WarmUp, ...] = ()  # none: a sample is made up
+    warm_up_lengths: tuple[int, ...] = ()  # tokens
+    cpu_affinity: tuple[int, ...] = ()  # cores the instances are kept to; empty: any
     batch_inputs: tuple[BatchInput, ...] = ()
     batch_outputs: tuple[BatchOutput, ...] = ()
 

@@ -71,6 +71,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " (default: %(default)s)",
     )
     parser.add_argument(
+        "--cache-config",
+        metavar="local,size=BYTES",
+        type=_cache_bytes,
+        default=0,
+        help="memory for the answers of models that enable response_cache; without it their"
+        " requests are all computed",
+    )
+    parser.add_argument(
         "--exit-timeout-secs",
         metavar="SECONDS",
         type=_positive,
@@ -112,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
             grace_s=args.exit_timeout_secs,
         ),
         server_name=args.server_name,
+        cache_bytes=args.cache_config,
         exit_on_error=args.exit_on_error,
         hold_until=_hold_until(os.environ),
     )
@@ -170,6 +179,14 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"'{text}' is no positive whole number")
     return int(text)
+
+
+def _cache_bytes(text: str) -> int:
+    name, _, setting = text.partition(",")
+    key, _, value = setting.partition("=")
+    if (name, key) != ("local", "size"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no cache; give local,size=BYTES")
+    return _positive(value)
 
 
 def _boolean(text: str) -> bool:

@@ -21,11 +21,14 @@ from trivet.config_file.datatypes import wire_name
 from trivet.config_file.decoupled import is_decoupled
 from trivet.config_file.ensemble import pipeline_steps
 from trivet.config_file.faults import Faults
+from trivet.config_file.placement import cpu_affinity
 from trivet.config_file.queueing import priorities, queue_policy
 from trivet.config_file.ragged import batch_inputs, batch_outputs, check_ragged
 from trivet.config_file.reshape import check_reshapes, reshape
+from trivet.config_file.response_cache import response_cache
 from trivet.config_file.sequence import sequence_policy
 from trivet.config_file.served import refuse_unserved
+from trivet.config_file.warm_up import warm_up_lengths, warm_ups
 from trivet_protos.generated import model_config_pb2 as pb
 
 _KINDS = {
@@ -81,6 +84,10 @@ def _config(message: pb.ModelConfig, where: str, name: str, faults: Faults) -> M
         steps=_steps(message, inputs, outputs, where, faults),
         parameters=parameters,
         default_model_filename=_artifact(message, where, faults),
+        response_cache=response_cache(message, where, faults),
+        warm_ups=warm_ups(message, where, faults),
+        warm_up_lengths=warm_up_lengths(message, parameters, where, faults),
+        cpu_affinity=cpu_affinity(message, parameters, where, faults),
         decoupled=is_decoupled(message, where, faults),
         batch_inputs=batch_inputs(message, where, faults),
         batch_outputs=batch_outputs(message, where, faults),

@@ -47,11 +47,9 @@ REFUSED = {
     "instance_group.secondary_devices": "remove it",
     "model_operations": "remove it",
     "model_repository_agents": "remove it",
-    "model_warmup": "remove it; every instance is warmed up with a sample of its inputs",
     "optimization.execution_accelerators": "remove it",
     "output.is_non_linear_format_io": "remove it",
     "output.is_shape_tensor": "remove it",
-    "response_cache.enable": "set it to false",
     "runtime": "remove it; name the backend alone",
     "sequence_batching.iterative_sequence": "remove it; send each request of the sequence",
 }

@@ -17,6 +17,7 @@ from trivet.config_file.datatypes import data_type
 from trivet.config_file.ensemble import LATEST
 from trivet.config_file.queueing import write_queueing
 from trivet.config_file.sequence import sequence_to_proto
+from trivet.config_file.warm_up import to_warm_up
 from trivet_protos.generated import model_config_pb2 as pb
 
 _KINDS = {
@@ -56,6 +57,9 @@ def to_proto(config: ModelConfig) -> pb.ModelConfig:
         write_queueing(config, message.dynamic_batching)
     if config.sequence_batching:
         message.sequence_batching.CopyFrom(sequence_to_proto(config.sequence_batching))
+    if config.response_cache:
+        message.response_cache.enable = True
+    message.model_warmup.extend(map(to_warm_up, config.warm_ups))
     if config.decoupled:
         message.model_transaction_policy.decoupled = True
     return message

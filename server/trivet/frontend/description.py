@@ -166,8 +166,8 @@ def _durations(counted: Statistics) -> pb.InferStatistics:
         compute_input=_duration(counted.compute_input),
         compute_infer=_duration(counted.compute_infer),
         compute_output=_duration(counted.compute_output),
-        cache_hit=pb.StatisticDuration(),  # there is no response cache: none was hit or missed
-        cache_miss=pb.StatisticDuration(),
+        cache_hit=_duration(counted.cache_hit),
+        cache_miss=_duration(counted.cache_miss),
     )
 
 

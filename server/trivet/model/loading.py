@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -12,9 +14,11 @@ from trivet.backend.reshaped import instance_of
 from trivet.clock import Clock
 from trivet.config import ModelConfig
 from trivet.config_file import Faults
+from trivet.model.affinity import check_affinity, keep_to, opened_on, usable_cores
+from trivet.model.cache import CacheShare, ResponseCache
 from trivet.model.completion import completed
 from trivet.model.model import Model
-from trivet.model.warm_up import warm_up
+from trivet.model.warm_up import Sample, samples_of, warm_up
 from trivet.scheduling.batching import BatchScheduler
 from trivet.scheduling.decoupled import DecoupledScheduler
 from trivet.scheduling.executor import Executor
@@ -24,6 +28,8 @@ from trivet.scheduling.sequence import SequenceScheduler
 from trivet.scheduling.sequence_tensors import client_config, engine_config, initial_states
 from trivet.telemetry.statistics import Statistics
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Loader:
@@ -32,10 +38,12 @@ class Loader:
     clock: Clock
     cores: int
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
+    cache: ResponseCache | None = None  # of the server
 
     def threads(self, config: ModelConfig) -> int:
         """Cores for each instance: never more engine threads than cores, and at least one."""
-        return max(1, self.cores // _instances(config))
+        cores = min(self.cores, len(config.cpu_affinity) or self.cores)
+        return max(1, cores // _instances(config))
 
     async def load(self, config: ModelConfig, backend: Backend, context: LoadContext) -> Model:
         """Open the artifact, make and warm up the instances.
@@ -43,17 +51,23 @@ class Loader:
         config: as written; what the artifact tells is filled in. Raises InvalidConfig for what is
         wrong with the files, else what the engine raises. Nothing is left behind by a failure.
         """
+        faults = Faults()
+        check_affinity(config, usable_cores(), faults)
+        faults.raise_if_any()
         written, engine = config, engine_config(config)
         initial = await asyncio.to_thread(initial_states, config, context.path.parent)
         async with AsyncExitStack() as undo:
-            artifact = await asyncio.to_thread(backend.open, engine.reshaped, context)
+            artifact = await asyncio.to_thread(
+                opened_on, config.cpu_affinity, backend.open, engine.reshaped, context
+            )
             undo.callback(artifact.close)
-            faults = Faults()
             engine = completed(engine, artifact.signature, context.where, faults)
+            faults.raise_if_any()
+            first = await asyncio.to_thread(samples_of, engine, context.path.parent, faults)
             faults.raise_if_any()
             config = client_config(engine, written)
             instances = [
-                await self._instance(artifact, engine, f"{config.name}-{number}", undo)
+                await self._instance(artifact, engine, first, f"{config.name}-{number}", undo)
                 for number in range(_instances(config))
             ]
             undo.pop_all()
@@ -71,16 +85,41 @@ class Loader:
             scheduler = BatchScheduler(
                 config, context.version, instances, statistics, self.clock, self.hold_until
             )
-        return Model(config, context.version, scheduler, statistics, self.clock, (artifact,))
+        return Model(
+            config,
+            context.version,
+            scheduler,
+            statistics,
+            self.clock,
+            (artifact,),
+            self._share_of_cache(config, context.version),
+        )
+
+    def _share_of_cache(self, config: ModelConfig, version: int) -> CacheShare | None:
+        """Where the model's answers are kept. Without a cache it is served, too, as Triton does."""
+        if not config.response_cache:
+            return None
+        if self.cache is None:
+            extra = {"model": config.name, "version": version, "cure": "start with --cache-config"}
+            log.warning("response_cache_off", extra=extra)
+            return None
+        return self.cache.share()
 
     async def _instance(
-        self, artifact: Artifact, config: ModelConfig, thread: str, undo: AsyncExitStack
+        self,
+        artifact: Artifact,
+        config: ModelConfig,
+        first: Sequence[Sample],
+        thread: str,
+        undo: AsyncExitStack,
     ) -> tuple[Instance, Executor]:
         executor = Executor(thread)
         undo.push_async_callback(executor.close)
+        if config.cpu_affinity:
+            await executor.run(keep_to, config.cpu_affinity)
         instance = await executor.run(instance_of, artifact, config)
         undo.push_async_callback(executor.run, instance.close)
-        await executor.run(warm_up, to_warm_up(instance, config), config, self.clock)
+        await executor.run(warm_up, to_warm_up(instance, config), config, self.clock, first)
         return instance, executor
 
     def pipeline(self, config: ModelConfig, version: int, members: Members) -> Model:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from trivet.backend.contract import Artifact
 from trivet.clock import Clock
 from trivet.config import ModelConfig
+from trivet.model.cache import CacheShare, key_of
 from trivet.model.validation import Validator
 from trivet.request import InferRequest, InferResponse, Stages, Timings
 from trivet.scheduling.scheduler import Scheduler, StreamScheduler
@@ -25,13 +26,16 @@ class Model:
         statistics: Statistics,
         clock: Clock,
         artifacts: Sequence[Artifact] = (),
+        cache: CacheShare | None = None,
     ) -> None:
+        """cache: where answers are kept; None for a model whose requests are all computed."""
         self.config = config
         self.version = version
         self.statistics = statistics
         self._scheduler = scheduler
         self._clock = clock
         self._artifacts = artifacts
+        self._cache = cache
         self._validator = Validator(config)
 
     async def infer(self, request: InferRequest) -> InferResponse:
@@ -43,7 +47,16 @@ class Model:
         started_ns = self._clock.now_ns()
         try:
             rows = self._validator.check(request)
-            response = await self._scheduler.infer(request)
+            if self._cache is None:
+                response = await self._scheduler.infer(request)
+            else:
+                looked_up_ns = self._clock.now_ns()
+                key = key_of(request, self.version)
+                if kept := self._cache.get(key):
+                    now_ns = self._clock.now_ns()
+                    self.statistics.cache_was_hit(now_ns - started_ns, now_ns - looked_up_ns)
+                    return kept
+                response = await self._missed(request, key, looked_up_ns, self._cache)
         except BaseException:
             self.statistics.request_failed(self._clock.now_ns() - started_ns)
             raise
@@ -71,8 +84,20 @@ class Model:
         total_ns = self._clock.now_ns() - started_ns
         self.statistics.request_done(rows, total_ns, Stages.of(timings))
 
+    async def _missed(
+        self, request: InferRequest, key: bytes, looked_up_ns: int, cache: CacheShare
+    ) -> InferResponse:
+        self.statistics.cache_was_missed(self._clock.now_ns() - looked_up_ns)
+        response = await self._scheduler.infer(request)
+        answered_ns = self._clock.now_ns()
+        cache.put(key, request, response)
+        self.statistics.cache_was_filled(self._clock.now_ns() - answered_ns)
+        return response
+
     async def close(self) -> None:
         """End the instances and let go of the weights; call when nobody uses the version."""
         await self._scheduler.close()
+        if self._cache is not None:
+            self._cache.close()
         for artifact in self._artifacts:
             artifact.close()

@@ -10,6 +10,7 @@ from trivet.config import InstanceKind, ModelConfig
 from trivet.config_file import Faults, artifact_of, backend_of, read_config
 from trivet.errors import Fault, InvalidConfig, ServeError
 from trivet.model.completion import completed
+from trivet.model.warm_up import samples_of
 from trivet.model.wiring import check_wiring
 from trivet.repository.layout import ModelFolder, Snapshot
 from trivet.repository.versions import load_order, missing, wanted
@@ -142,7 +143,10 @@ def _completed(
     try:
         artifact = load_backend(config.backend).open(config.reshaped, context)
         try:
-            return completed(config, artifact.signature, context.where, faults)
+            config = completed(config, artifact.signature, context.where, faults)
+            if not faults:
+                samples_of(config, context.path.parent, faults)
+            return config
         finally:
             artifact.close()
     except InvalidConfig as error:

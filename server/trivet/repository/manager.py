@@ -16,6 +16,7 @@ from trivet.clock import Clock
 from trivet.config import ModelConfig
 from trivet.config_file import Faults, backend_of, read_config
 from trivet.errors import Fault, InvalidConfig, ServeError
+from trivet.model.cache import ResponseCache
 from trivet.model.loading import Loader
 from trivet.model.model import Model
 from trivet.model.wiring import check_wiring
@@ -47,6 +48,8 @@ class Manager:
         load_backend: Callable[[str], Backend],
         clock: Clock,
         cores: int,
+        *,
+        cache: ResponseCache | None = None,
         hold_until: int = 0,
     ) -> None:
         """load_backend: a backend by its name; raises InvalidConfig for one there is not.
@@ -57,7 +60,7 @@ class Manager:
         self._registry = registry
         self._load_backend = load_backend
         self._clock = clock
-        self._loader = Loader(clock, cores, hold_until=hold_until)
+        self._loader = Loader(clock, cores, cache=cache, hold_until=hold_until)
         self._loading = asyncio.Semaphore(cores)  # opening an artifact keeps a core busy
         self._wanted: list[_Version] = []  # members before the pipelines that call them
         self.faults: list[Fault] = []  # of every model that could not be loaded

@@ -75,6 +75,8 @@ class Statistics:
     compute_input: Duration = field(default_factory=Duration)
     compute_infer: Duration = field(default_factory=Duration)
     compute_output: Duration = field(default_factory=Duration)
+    cache_hit: Duration = field(default_factory=Duration)
+    cache_miss: Duration = field(default_factory=Duration)
     batches: dict[int, BatchDurations] = field(default_factory=dict)  # by rows
     tokens: int = 0
     padding_tokens: int = 0
@@ -89,6 +91,24 @@ class Statistics:
         self.compute_input.add(stages.compute_input_ns)
         self.compute_infer.add(stages.compute_infer_ns)
         self.compute_output.add(stages.compute_output_ns)
+
+    def cache_was_hit(self, total_ns: int, lookup_ns: int) -> None:
+        """Count one request that was answered from the response cache.
+
+        It is a success that waited for nothing; no inference and no stage is counted for it.
+        """
+        self.last_inference_ms = time.time_ns() // 1_000_000
+        self.success.add(total_ns)
+        self.queue.add(0)
+        self.cache_hit.add(lookup_ns)
+
+    def cache_was_missed(self, lookup_ns: int) -> None:
+        """Count one request whose answer was not in the response cache."""
+        self.cache_miss.add(lookup_ns)
+
+    def cache_was_filled(self, insert_ns: int) -> None:
+        """Add what it took to keep a missed answer to the time of its miss."""
+        self.cache_miss.ns += insert_ns
 
     def request_failed(self, total_ns: int) -> None:
         """Count one request that got an error instead of an answer."""

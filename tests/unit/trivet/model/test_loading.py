@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from trivet.backend.contract import Answer, Batch, LoadContext, Signature
-from trivet.config import InstanceGroup, ModelConfig, TensorSpec
+from trivet.config import InstanceGroup, ModelConfig, TensorSpec, WarmUp, WarmUpData, WarmUpInput
 from trivet.errors import InvalidConfig, ServeError
+from trivet.model.cache import ResponseCache
 from trivet.model.loading import Loader
 from trivet.request import InferRequest
 from trivet.testing.clock import ManualClock
@@ -159,3 +160,59 @@ async def test_a_failing_close_does_not_hide_the_failure_before_it(loader: Loade
         await loader.load(CONFIG, Worse(("instance", 2)), CONTEXT)
     assert "instance 2 failed" in str(told.value.__context__)
     assert threads_of_instances() == set()
+
+
+async def test_what_the_config_warms_up_with_is_run_on_every_instance_before_it_is_ready(
+    loader: Loader,
+) -> None:
+    given = WarmUpInput(datatype="FP32", dims=(5,), data=WarmUpData.ZERO)
+    config = replace(CONFIG, warm_ups=(WarmUp(batch_size=2, count=2, inputs={"X": given}),))
+    backend = Scripted()
+    model = await loader.load(config, backend, CONTEXT)
+    made = [("instance", "execute", "execute")] * 3
+    assert [what for what, _ in backend.events] == ["open", *(what for one in made for what in one)]
+    await model.close()
+
+
+async def test_a_warm_up_that_cannot_be_had_fails_the_load_before_an_instance_is_made(
+    loader: Loader,
+) -> None:
+    given = WarmUpInput(datatype="FP32", dims=(5,), data=WarmUpData.FILE, file="x")
+    config = replace(CONFIG, warm_ups=(WarmUp(name="w", inputs={"X": given}),))
+    backend = Scripted()
+    with pytest.raises(InvalidConfig, match=r"model_warmup\[0\] 'w'.*there is no file 'x'"):
+        await loader.load(config, backend, CONTEXT)
+    assert backend.events == [OPENED, GONE]
+
+
+async def test_a_warm_up_that_fails_is_told_and_leaves_nothing_behind(loader: Loader) -> None:
+    given = WarmUpInput(datatype="FP32", dims=(5,), data=WarmUpData.ZERO)
+    config = replace(CONFIG, warm_ups=(WarmUp(name="w", inputs={"X": given}),))
+    backend = Scripted(("execute", 2))
+    with pytest.raises(InvalidConfig, match=r"model_warmup\[0\] 'w': failed.*execute 2 failed"):
+        await loader.load(config, backend, CONTEXT)
+    assert backend.events[-3:] == [("close", 2), ("close", 1), GONE]
+    assert threads_of_instances() == set()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_a_model_uses_the_servers_cache_if_its_config_says_so(enabled: bool) -> None:
+    cache = ResponseCache(1 << 20)
+    loader = Loader(ManualClock(), cores=8, cache=cache)
+    model = await loader.load(replace(CONFIG, response_cache=enabled), Scripted(), CONTEXT)
+    for _ in range(2):
+        await model.infer(InferRequest(model="m", inputs={"X": np.ones((2, 5), np.float32)}))
+    assert (model.statistics.cache_hit.count, len(cache)) == ((1, 1) if enabled else (0, 0))
+    await model.close()
+    assert len(cache) == 0
+
+
+async def test_without_a_cache_the_model_is_served_and_the_log_says_so_once(
+    loader: Loader, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = await loader.load(replace(CONFIG, response_cache=True), Scripted(), CONTEXT)
+    for _ in range(3):
+        await model.infer(InferRequest(model="m", inputs={"X": np.ones((2, 5), np.float32)}))
+    assert [record.message for record in caplog.records] == ["response_cache_off"]
+    assert (model.statistics.cache_hit.count, model.statistics.cache_miss.count) == (0, 0)
+    await model.close()

@@ -11,6 +11,7 @@ import pytest
 
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import EngineFailed, InvalidInput
+from trivet.model.cache import ResponseCache
 from trivet.model.model import Model
 from trivet.request import InferRequest, InferResponse, Stages, Timings
 from trivet.telemetry.statistics import Statistics
@@ -142,3 +143,108 @@ async def test_a_model_that_is_not_decoupled_streams_its_one_answer() -> None:
     (response,) = [response async for response in bed.stream(2, 2)]
     assert response.final
     assert (bed.statistics.inference_count, bed.statistics.success.count) == (2, 1)
+
+
+class CachedBed(Bed):
+    """A model with a response cache, whose own work the clock does not see."""
+
+    def __init__(self, room: int = 1 << 20) -> None:
+        super().__init__()
+        self.cache = ResponseCache(room)
+        self.asked = 0
+        share = self.cache.share()
+        self.model = Model(self.model.config, 1, self, self.statistics, self.clock, cache=share)
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        self.asked += 1
+        return await self.scheduler.infer(request)
+
+    async def close(self) -> None: ...
+
+    @property
+    def cached(self) -> tuple[int, int]:
+        """Hits and misses."""
+        return self.statistics.cache_hit.count, self.statistics.cache_miss.count
+
+
+async def test_a_question_asked_again_is_answered_from_the_cache() -> None:
+    bed = CachedBed()
+    first, again = await bed.ask(3, 2), await bed.ask(3, 2)
+    np.testing.assert_array_equal(first.outputs["X"], again.outputs["X"])
+    assert (bed.asked, bed.cached) == (1, (1, 1))
+
+
+async def test_a_hit_is_a_success_but_no_inference_and_no_stage() -> None:
+    bed = CachedBed()
+    await bed.ask(3, 2)
+    bed.statistics.last_inference_ms = 0
+    await bed.ask(3, 2)
+    counted = bed.statistics
+    assert (counted.inference_count, counted.success.count, counted.fail.count) == (3, 2, 0)
+    assert (counted.queue.count, counted.queue.ns) == (2, 1)
+    assert (counted.compute_input.count, counted.compute_infer.count) == (1, 1)
+    assert counted.compute_output.count == 1
+    assert counted.last_inference_ms > 0
+
+
+async def test_the_time_of_lookups_is_counted_and_that_of_the_model_is_not() -> None:
+    class Ticking(ManualClock):
+        """A clock that goes on by 1 us whenever it is read."""
+
+        def now_ns(self) -> int:
+            self.reads += 1
+            return super().now_ns() + self.reads * 1_000
+
+        reads = 0
+
+    bed = CachedBed()
+    bed.model._clock = Ticking()
+    await bed.ask(1, 2)
+    await bed.ask(1, 2)
+    # One reading from looking up to knowing, and of a miss one more from answered to kept.
+    assert (bed.statistics.cache_miss.ns, bed.statistics.cache_hit.ns) == (2_000, 1_000)
+
+
+async def test_a_failed_answer_is_not_kept() -> None:
+    bed = CachedBed()
+    bed.scheduler.error = EngineFailed("broken")
+    with pytest.raises(EngineFailed):
+        await bed.ask(1, 2)
+    bed.scheduler.error = None
+    await bed.ask(1, 2)
+    assert (bed.asked, bed.cached, len(bed.cache)) == (2, (0, 2), 1)
+    assert (bed.statistics.fail.count, bed.statistics.success.count) == (1, 1)
+
+
+async def test_a_refused_request_is_not_looked_up() -> None:
+    bed = CachedBed()
+    with pytest.raises(InvalidInput):
+        await bed.ask(9, 2)
+    assert (bed.asked, bed.cached) == (0, (0, 0))
+
+
+async def test_equal_requests_under_way_together_are_each_computed() -> None:
+    bed = CachedBed()
+    answers = await asyncio.gather(*(bed.ask(1, 2) for _ in range(3)))
+    assert len(answers) == 3
+    assert (bed.asked, bed.cached, len(bed.cache)) == (3, (0, 3), 1)
+    await bed.ask(1, 2)
+    assert (bed.asked, bed.cached) == (3, (1, 3))
+
+
+async def test_a_caller_who_leaves_takes_no_other_with_him() -> None:
+    bed = CachedBed()
+    leaving, staying = (asyncio.create_task(bed.ask(1, 2)) for _ in range(2))
+    await bed.clock.advance()
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert leaving.cancelled()
+    assert (await staying).outputs["X"].shape == (1, 2)
+
+
+async def test_an_unloaded_version_leaves_nothing_in_the_cache() -> None:
+    bed = CachedBed()
+    await bed.ask(1, 2)
+    assert len(bed.cache) == 1
+    await bed.model.close()
+    assert (len(bed.cache), bed.cache.size) == (0, 0)

@@ -1,0 +1,56 @@
+"""Keeping instances, and the threads of their engine, to the cores that a config names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+from trivet.config import ModelConfig
+from trivet.config_file import Faults
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def usable_cores() -> frozenset[int]:
+    """The cores this thread may use; of the main thread: the process."""
+    return frozenset(os.sched_getaffinity(0))
+
+
+def check_affinity(config: ModelConfig, usable: Collection[int], faults: Faults) -> None:
+    """The cores that the config names are such as the process may use."""
+    if unusable := sorted(set(config.cpu_affinity) - set(usable)):
+        where = f'{config.name}/config.pbtxt: parameters["cpu_affinity"]'
+        what = f"the process may not use core {', '.join(map(str, unusable))}"
+        faults.add(where, what, f"name some of {', '.join(map(str, sorted(usable)))}")
+
+
+def keep_to(cores: Collection[int]) -> None:
+    """Keep the calling thread, and every thread it starts from now on, to these cores."""
+    os.sched_setaffinity(0, cores)
+
+
+def opened_on(
+    cores: Collection[int], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call with the calling thread kept to `cores` meanwhile; none: wherever it is.
+
+    An engine starts its threads while it opens a model, and a thread inherits the cores of the one
+    that starts it. So this holds for every engine, whatever its own setting for it is called.
+    """
+    if not cores:
+        return function(*args, **kwargs)
+    with _kept_to(cores):
+        return function(*args, **kwargs)
+
+
+@contextmanager
+def _kept_to(cores: Collection[int]) -> Iterator[None]:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
