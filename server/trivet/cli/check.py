@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from trivet.cli.arguments import add_repository_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,19 +30,7 @@ examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "repository",
-        metavar="REPOSITORY",
-        type=Path,
-        nargs="+",
-        help="folder with one sub-folder per model",
-    )
-    parser.add_argument(
-        "--load",
-        action="store_true",
-        help="also open every artifact with its engine (seconds, and the memory of one model)",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_repository_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+
+import numpy as np
 
 from trivet.backend.contract import Artifact, Backend, Instance, LoadContext
 from trivet.backend.first_answers import to_warm_up
@@ -72,19 +74,7 @@ class Loader:
             ]
             undo.pop_all()
         statistics = Statistics()
-        scheduler: Scheduler
-        if config.decoupled:
-            scheduler = DecoupledScheduler(
-                config, context.version, instances, statistics, self.clock, self.hold_until
-            )
-        elif config.sequence_batching:
-            scheduler = SequenceScheduler(
-                config, context.version, instances, initial, statistics, self.clock, self.hold_until
-            )
-        else:
-            scheduler = BatchScheduler(
-                config, context.version, instances, statistics, self.clock, self.hold_until
-            )
+        scheduler = self._scheduler(config, context.version, instances, initial, statistics)
         return Model(
             config,
             context.version,
@@ -94,6 +84,22 @@ class Loader:
             (artifact,),
             self._share_of_cache(config, context.version),
         )
+
+    def _scheduler(
+        self,
+        config: ModelConfig,
+        version: int,
+        instances: Sequence[tuple[Instance, Executor]],
+        initial: Mapping[str, np.ndarray],
+        statistics: Statistics,
+    ) -> Scheduler:
+        """What the config asks for. initial: the states that a sequence begins with."""
+        common = (statistics, self.clock, self.hold_until)
+        if config.decoupled:
+            return DecoupledScheduler(config, version, instances, *common)
+        if config.sequence_batching:
+            return SequenceScheduler(config, version, instances, initial, *common)
+        return BatchScheduler(config, version, instances, *common)
 
     def _share_of_cache(self, config: ModelConfig, version: int) -> CacheShare | None:
         """Where the model's answers are kept. Without a cache it is served, too, as Triton does."""

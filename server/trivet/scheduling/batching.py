@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from trivet.backend.contract import Answer, Batch, Instance, QuickInstance, Rows
 from trivet.clock import Clock
@@ -19,6 +19,8 @@ from trivet.scheduling.slot import Slot, measure_of
 from trivet.telemetry.statistics import Statistics
 
 log = logging.getLogger(__name__)
+
+Run = Callable[[Batch], Awaitable[Sequence[Answer | ServeError]]]
 
 ONE_AT_A_TIME = BatchPolicy(max_batch_size=1)
 
@@ -115,36 +117,35 @@ class BatchScheduler:
 
     async def _drive(self, instance: Instance, executor: Executor) -> None:
         """Answer batches on one instance until cancelled."""
+        run = _runner(instance, executor)
         while True:
             slots = await self._queue.next_batch()
             taken_ns = self._clock.now_ns()
             for slot in slots:
                 slot.timings.queued_ns, slot.timings.taken_ns = slot.queued_ns, taken_ns
-            await self._answer(slots, instance, executor)
+            await self._answer(slots, run)
 
-    async def _answer(self, slots: Sequence[Slot], instance: Instance, executor: Executor) -> None:
+    async def _answer(self, slots: Sequence[Slot], run: Run) -> None:
         batch = Batch(
             [Rows(slot.request.inputs, slot.request.parameters) for slot in slots],
             self._clock.now_ns,
         )
         started_ns = self._clock.now_ns()
         try:
-            answers = _complete(await _execute(instance, executor, batch), len(slots))
+            answers = _complete(await run(batch), len(slots))
         except Exception as error:  # an instance may raise anything; only this batch may feel it
-            await self._fail(slots, error, instance, executor)
+            await self._fail(slots, error, run)
             return
         self._stamp(slots, batch, started_ns)
         for slot, answer in zip(slots, answers, strict=True):
             self._settle(slot, answer)
 
-    async def _fail(
-        self, slots: Sequence[Slot], error: Exception, instance: Instance, executor: Executor
-    ) -> None:
+    async def _fail(self, slots: Sequence[Slot], error: Exception, run: Run) -> None:
         """Try the requests of a failed batch once more, one by one: only the guilty one fails."""
         if len(slots) > 1:
             for slot in slots:
                 if not slot.reply.done():
-                    await self._answer((slot,), instance, executor)
+                    await self._answer((slot,), run)
             return
         if not isinstance(error, ServeError):
             log.error("model_failed", exc_info=error, extra={"model": self._config.name})
@@ -191,15 +192,24 @@ def _reply() -> asyncio.Future[InferResponse]:
     return asyncio.get_running_loop().create_future()
 
 
-async def _execute(
-    instance: Instance, executor: Executor, batch: Batch
-) -> Sequence[Answer | ServeError]:
-    """Run a batch in the instance's thread, or here if that is quicker than the way there."""
-    if isinstance(instance, QuickInstance) and instance.is_quick(batch):
-        answers = run_here(instance.execute, batch)
+def _runner(instance: Instance, executor: Executor) -> Run:
+    """How batches run: in the instance's thread, or here where that is quicker."""
+
+    async def in_its_thread(batch: Batch) -> Sequence[Answer | ServeError]:
+        return await executor.run(instance.execute, batch)
+
+    if not isinstance(instance, QuickInstance):
+        return in_its_thread
+    quick = instance
+
+    async def where_it_is_quicker(batch: Batch) -> Sequence[Answer | ServeError]:
+        if not quick.is_quick(batch):
+            return await in_its_thread(batch)
+        answers = run_here(quick.execute, batch)
         await asyncio.sleep(0)  # many quick batches in a row must not keep the loop
         return answers
-    return await executor.run(instance.execute, batch)
+
+    return where_it_is_quicker
 
 
 def _complete(answers: Sequence[Answer | ServeError], count: int) -> Sequence[Answer | ServeError]:
