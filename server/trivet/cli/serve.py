@@ -9,8 +9,9 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from trivet.cli.flags.groups import GROUPS
 
 if TYPE_CHECKING:
     from trivet.app import ServerConfig
@@ -34,72 +35,10 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags; those that Triton has too are spelled as Triton spells them."""
-    parser.add_argument(
-        "--model-repository",
-        metavar="DIR",
-        type=Path,
-        action="append",
-        required=True,
-        help="folder with one sub-folder per model; may be given several times",
-    )
-    parser.add_argument(
-        "--grpc-address",
-        metavar="ADDRESS",
-        default="127.0.0.1",
-        help="address to listen on (default: %(default)s, this machine only)",
-    )
-    parser.add_argument(
-        "--grpc-port",
-        metavar="PORT",
-        type=_port,
-        default=8001,
-        help="port to listen on; 0 takes a free one and prints it (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--grpc-max-message-bytes",
-        metavar="BYTES",
-        type=_positive,
-        default=64 << 20,
-        help="largest message taken or sent; a larger one is refused with RESOURCE_EXHAUSTED"
-        " (default: %(default)s, 64 MiB)",
-    )
-    parser.add_argument(
-        "--server-name",
-        metavar="NAME",
-        default="triton",
-        help="what ServerMetadata answers; existing clients check for 'triton'"
-        " (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--cache-config",
-        metavar="local,size=BYTES",
-        type=_cache_bytes,
-        default=0,
-        help="memory for the answers of models that enable response_cache; without it their"
-        " requests are all computed",
-    )
-    parser.add_argument(
-        "--exit-timeout-secs",
-        metavar="SECONDS",
-        type=_positive,
-        default=30,
-        help="how long accepted requests may take to finish on shutdown (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--exit-on-error",
-        metavar="true|false",
-        type=_boolean,
-        default=True,
-        help="end with an error if a model cannot be loaded, instead of serving the others"
-        " (default: true)",
-    )
-    parser.add_argument(
-        "--log-verbose",
-        metavar="LEVEL",
-        type=int,
-        default=0,
-        help="above 0, log what the server decides, too (default: %(default)s)",
-    )
+    for group in GROUPS:
+        shown = parser.add_argument_group(group.title)
+        for flag in group.flags:
+            flag.add_to(shown)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -167,29 +106,3 @@ def _on_signal(stop: asyncio.Event) -> None:
     if stop.is_set():
         os._exit(1)
     stop.set()
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"'{text}' is no port; give 0 to 65535")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is no positive whole number")
-    return int(text)
-
-
-def _cache_bytes(text: str) -> int:
-    name, _, setting = text.partition(",")
-    key, _, value = setting.partition("=")
-    if (name, key) != ("local", "size"):
-        raise argparse.ArgumentTypeError(f"'{text}' is no cache; give local,size=BYTES")
-    return _positive(value)
-
-
-def _boolean(text: str) -> bool:
-    if text not in {"true", "false", "1", "0"}:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
-    return text in {"true", "1"}

@@ -1,0 +1,14 @@
+"""All flags of `trivet serve`, in the order in which --help shows them."""
+
+from __future__ import annotations
+
+from trivet.cli.flags import cache, grpc, logging, repository, server
+from trivet.cli.flags.flag import Group
+
+GROUPS = (
+    Group("model repository", repository.FLAGS),
+    Group("gRPC", grpc.FLAGS),
+    Group("response cache", cache.FLAGS),
+    Group("server", server.FLAGS),
+    Group("log", logging.FLAGS),
+)

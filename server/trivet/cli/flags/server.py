@@ -1,0 +1,23 @@
+"""Flags of the server as a whole."""
+
+from __future__ import annotations
+
+from trivet.cli.flags.flag import Flag
+from trivet.cli.flags.values import positive
+
+FLAGS = (
+    Flag(
+        name="server-name",
+        metavar="NAME",
+        default="triton",
+        help="what ServerMetadata answers; existing clients check for 'triton'"
+        " (default: %(default)s)",
+    ),
+    Flag(
+        name="exit-timeout-secs",
+        metavar="SECONDS",
+        parse=positive,
+        default=30,
+        help="how long accepted requests may take to finish on shutdown (default: %(default)s)",
+    ),
+)
