@@ -36,6 +36,7 @@ MODULES = {  # a .proto file as others import it: the flat module it becomes, le
     "grpc/health/v1/health.proto": "health",
     "grpc/reflection/v1/reflection.proto": "reflection_v1",
     "grpc/reflection/v1alpha/reflection.proto": "reflection_v1alpha",
+    "trivet/v1/server.proto": "server",
     "trivet/v1/text.proto": "text",
 }
 

@@ -32,6 +32,7 @@ from trivet_client.values import (
     InferRequest,
     InferResult,
     ModelConfig,
+    ModelCost,
     ModelMetadata,
     ModelState,
     ModelStatistics,
@@ -39,7 +40,9 @@ from trivet_client.values import (
     ServerMetadata,
 )
 from trivet_protos.generated import grpc_service_pb2 as pb
+from trivet_protos.generated import server_pb2
 from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceAsyncStub
+from trivet_protos.generated.server_pb2_grpc import ServerServiceAsyncStub
 from trivet_protos.generated.text_pb2_grpc import TextServiceAsyncStub
 
 _Request = TypeVar("_Request")
@@ -78,6 +81,7 @@ class AsyncClient:
         )
         self._text = TextServiceAsyncStub(self._channel)
         self._inference = GRPCInferenceServiceAsyncStub(self._channel)
+        self._server = ServerServiceAsyncStub(self._channel)
 
     async def close(self) -> None:
         """Cancel what is in flight and disconnect. A second call does nothing."""
@@ -327,6 +331,14 @@ class AsyncClient:
         request = pb.ModelStatisticsRequest(name=model, version=tensors.version_text(version))
         response = await self._call(self._inference.ModelStatistics, request, timeout_s)
         return server.statistics(response)
+
+    async def model_costs(
+        self, model: str = "", *, version: int | None = None, timeout_s: float | None = None
+    ) -> tuple[ModelCost, ...]:
+        """As `Client.model_costs`."""
+        request = server_pb2.ModelCostRequest(model=model, version=version or 0)
+        response = await self._call(self._server.ModelCost, request, timeout_s)
+        return server.model_costs(response)
 
     async def _call(
         self,

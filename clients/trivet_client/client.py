@@ -31,6 +31,7 @@ from trivet_client.values import (
     InferRequest,
     InferResult,
     ModelConfig,
+    ModelCost,
     ModelMetadata,
     ModelState,
     ModelStatistics,
@@ -38,7 +39,9 @@ from trivet_client.values import (
     ServerMetadata,
 )
 from trivet_protos.generated import grpc_service_pb2 as pb
+from trivet_protos.generated import server_pb2
 from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from trivet_protos.generated.server_pb2_grpc import ServerServiceStub
 from trivet_protos.generated.text_pb2_grpc import TextServiceStub
 
 _Request = TypeVar("_Request")
@@ -76,6 +79,7 @@ class Client:
         )
         self._text = TextServiceStub(self._channel)
         self._inference = GRPCInferenceServiceStub(self._channel)
+        self._server = ServerServiceStub(self._channel)
 
     def close(self) -> None:
         """Cancel what is in flight and disconnect. A second call does nothing."""
@@ -324,6 +328,17 @@ class Client:
         request = pb.ModelStatisticsRequest(name=model, version=tensors.version_text(version))
         response = self._call(self._inference.ModelStatistics, request, timeout_s)
         return server.statistics(response)
+
+    def model_costs(
+        self, model: str = "", *, version: int | None = None, timeout_s: float | None = None
+    ) -> tuple[ModelCost, ...]:
+        """What a model computed since it was loaded: tokens and padding, per version.
+
+        Of all models without a name. Raises Unimplemented where the server is no trivet.
+        """
+        request = server_pb2.ModelCostRequest(model=model, version=version or 0)
+        response = self._call(self._server.ModelCost, request, timeout_s)
+        return server.model_costs(response)
 
     def _call(
         self,

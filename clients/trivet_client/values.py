@@ -210,3 +210,13 @@ class ModelStatistics:
     compute_infer: Duration
     compute_output: Duration
     batches: tuple[BatchStatistics, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCost:
+    """What one version of a model computed since it was loaded; 0 if it has no tokens."""
+
+    name: str
+    version: int
+    tokens: int  # of the requests, padding not counted
+    padding_tokens: int  # computed beside them, since the rows of a batch have one length

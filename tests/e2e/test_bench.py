@@ -29,6 +29,9 @@ def test_embeddings_are_measured_with_their_batches_and_against_the_engine(
         formed = {int(size): count for size, count in level["batches"]["minilm"].items()}
         assert sum(size * count for size, count in formed.items()) > 0
         assert max(formed) <= concurrency
+        assert set(level["tokens"]) == {"minilm"}
+        assert level["tokens"]["minilm"]["tokens"] >= level["tokens_per_s"] * 0.5
+        assert 0 <= level["padding_ratio"] <= 0.25  # max_padding_percent of its config
         assert level["engine"]["throughput_ratio"] > 0
     assert (tmp_path / "result.svg").read_text().startswith("<svg")
 

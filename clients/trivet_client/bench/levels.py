@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from trivet_client.bench.asking import Inputs, Job, Recorded, Target
 from trivet_client.bench.schedule import OpenLoop, Pace, Span, share
-from trivet_client.bench.server_side import Batches, Step, batches, cpu_seconds
+from trivet_client.bench.server_side import (
+    Batches,
+    Costs,
+    Step,
+    added,
+    batches,
+    costs,
+    cpu_seconds,
+    total,
+)
 from trivet_client.bench.summary import Sample, Summary, grown, summary
 from trivet_client.bench.workers import Workers
 from trivet_client.client import Client
 from trivet_client.errors import TrivetError
 
+T = TypeVar("T")
+
 _LEAD_S = 0.1  # until all client processes have their load
 BUSY = 0.85  # of a core; from there on the client may be what limits
 
-Usage = tuple[float | None, Batches | None]  # CPU seconds and batches so far; None: not known
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the server used and did, so far or between two looks at it. None: not known."""
+
+    cpu_s: float | None
+    batches: Batches | None
+    costs: Costs | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +82,7 @@ class Level:
     summary: Summary
     server_cpu_ms: float | None  # per request that ended well; None: no process to look at
     batches: Batches | None  # None: the server does not tell
+    costs: Costs | None  # tokens and padding of the models that have any; None: as above
     client_busy: float  # share of a core, of the busiest client process
     engine: Engine | None
 
@@ -73,6 +92,11 @@ class Level:
         if self.engine is None or self.summary.tokens_per_s is None:
             return None
         return self.summary.tokens_per_s / self.engine.tokens_per_s
+
+    @property
+    def padding_ratio(self) -> float | None:
+        """The share of padding in what all models computed; None: not known, or no tokens."""
+        return total(self.costs.values()).padding_ratio if self.costs else None
 
     @property
     def client_limits(self) -> bool:
@@ -101,12 +125,13 @@ class Bench:
         after = self._engine()
         told = summary(samples, span.counted_ns, span.end_ns)
         ended = told.requests_per_s * told.seconds
-        cpu_s, formed = usage
+        cpu_s = usage.cpu_s
         return Level(
             pace=pace,
             summary=told,
             server_cpu_ms=None if cpu_s is None or not ended else cpu_s * 1e3 / ended,
-            batches=formed,
+            batches=usage.batches,
+            costs=usage.costs,
             client_busy=busy,
             engine=_mean(before, after),
         )
@@ -137,11 +162,14 @@ class Bench:
 
     def _usage(self) -> Usage:
         cpu_s = None if self.server_pid is None else cpu_seconds(self.server_pid)
+        return Usage(cpu_s=cpu_s, batches=self._told(batches), costs=self._told(costs))
+
+    def _told(self, ask: Callable[[Client, Sequence[Step]], T]) -> T | None:
+        """None if the server does not tell: the run goes on, and its report says so."""
         try:
-            formed = None if self.behind is None else batches(self.client, list(self.behind))
-        except TrivetError:  # the run goes on, and its report says that the server does not tell
-            formed = None
-        return cpu_s, formed
+            return None if self.behind is None else ask(self.client, self.behind)
+        except TrivetError:
+            return None
 
     def _engine(self) -> Engine | None:
         if self.baseline is None:
@@ -153,10 +181,19 @@ class Bench:
 
 
 def _used(before: Usage, after: Usage) -> Usage:
-    cpu_s = None if before[0] is None or after[0] is None else after[0] - before[0]
-    if before[1] is None or after[1] is None:
-        return cpu_s, None
-    return cpu_s, {model: grown(before[1].get(model, {}), new) for model, new in after[1].items()}
+    return Usage(
+        cpu_s=_between(before.cpu_s, after.cpu_s, lambda first, then: then - first),
+        batches=_between(before.batches, after.batches, _formed),
+        costs=_between(before.costs, after.costs, added),
+    )
+
+
+def _between(first: T | None, then: T | None, difference: Callable[[T, T], T]) -> T | None:
+    return None if first is None or then is None else difference(first, then)
+
+
+def _formed(before: Batches, after: Batches) -> Batches:
+    return {model: grown(before.get(model, {}), new) for model, new in after.items()}
 
 
 def _busiest(results: Sequence[Recorded]) -> float:

@@ -11,10 +11,7 @@ from trivet_client.bench.picture import Point
 from trivet_client.bench.schedule import OpenLoop
 from trivet_client.bench.summary import binned, rows_per_batch
 
-PADDING = (
-    "padding: the server does not tell it (KServe's ModelStatistics has no field for it), so no "
-    "ratio is shown"
-)
+NO_PADDING = "padding: the server does not tell it; a trivet does, by trivet.v1.ServerService"
 
 
 def show(levels: Sequence[Level], notes: Sequence[str]) -> None:
@@ -33,7 +30,7 @@ def points(levels: Sequence[Level], unit: str) -> list[Point]:
     """The levels that were answered, as points of a picture."""
     return [
         Point(
-            label=label(level.pace),
+            label=_label(level),
             per_s=level.summary.texts_per_s if unit == "texts/s" else level.summary.requests_per_s,
             p50_ms=level.summary.latency.p50_ms,
             p90_ms=level.summary.latency.p90_ms,
@@ -42,6 +39,12 @@ def points(levels: Sequence[Level], unit: str) -> list[Point]:
         for level in levels
         if level.summary.latency
     ]
+
+
+def varied(levels: Sequence[Level], number: str) -> str:
+    """What a picture's labels say. number: what the loads were given."""
+    padded = any(level.padding_ratio is not None for level in levels)
+    return f"{number}, padding" if padded else number
 
 
 def document(level: Level) -> dict[str, object]:
@@ -56,7 +59,13 @@ def document(level: Level) -> dict[str, object]:
         else {
             model: {str(k): v for k, v in sizes.items()} for model, sizes in level.batches.items()
         },
-        "padding_ratio": None,  # see PADDING
+        "tokens": None
+        if level.costs is None
+        else {
+            model: {**dataclasses.asdict(cost), "padding_ratio": cost.padding_ratio}
+            for model, cost in level.costs.items()
+        },
+        "padding_ratio": level.padding_ratio,
         "client_busy": level.client_busy,
         "client_limits": level.client_limits,
         "engine": None
@@ -71,7 +80,8 @@ def document(level: Level) -> dict[str, object]:
 def _headings(levels: Sequence[Level]) -> list[str]:
     first = "per second" if any(isinstance(each.pace, OpenLoop) for each in levels) else "at a time"
     engine = ["of engine"] if any(level.engine for level in levels) else []
-    shown = [first, "requests/s", "texts/s", "tokens/s", "p50 ms", "p90 ms", "p99 ms", "max ms"]
+    rates = ["requests/s", "texts/s", "tokens/s"]
+    shown = [first, *rates, "padding", "p50 ms", "p90 ms", "p99 ms", "max ms"]
     return [*shown, "errors", "CPU ms", *engine]
 
 
@@ -87,11 +97,17 @@ def _row(level: Level, levels: Sequence[Level]) -> list[str]:
         f"{told.requests_per_s:,.1f}",
         f"{told.texts_per_s:,.1f}",
         _or_dash(told.tokens_per_s, ",.0f"),
+        _or_dash(level.padding_ratio, ".1%"),
         *(_or_dash(value, ",.1f") for value in shown),
         str(told.failed),
         _or_dash(level.server_cpu_ms, ".2f"),
         *engine,
     ]
+
+
+def _label(level: Level) -> str:
+    ratio = level.padding_ratio
+    return label(level.pace) if ratio is None else f"{label(level.pace)}, {ratio:.0%}"
 
 
 def _or_dash(value: float | None, form: str) -> str:
@@ -121,8 +137,14 @@ def _notes(levels: Sequence[Level]) -> Iterator[str]:
     for level in levels:
         for status, count in sorted(level.summary.errors.items()):
             yield f"{level.pace}: ERRORS: {count} x {status}; latencies are of the others"
-    if any(level.batches for level in levels):
-        yield PADDING
+    for level in levels:
+        for model, cost in (level.costs or {}).items():
+            yield (
+                f"{level.pace}: tokens of {model}: {cost.tokens:,}, and {cost.padding_tokens:,} "
+                f"({_or_dash(cost.padding_ratio, '.1%')} of all) padding"
+            )
+    if any(level.batches is not None and level.costs is None for level in levels):
+        yield NO_PADDING
     for level in levels:
         if level.engine and level.summary.latency:
             yield (

@@ -1,9 +1,12 @@
-"""What a run cost the server: its CPU seconds through /proc, its batches by its statistics."""
+"""What a run cost the server.
+
+CPU seconds through /proc, batches by its statistics, tokens and padding by its ServerService.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +15,30 @@ from google.protobuf import text_format
 from trivet_client.client import Client
 from trivet_client.connection import is_loopback
 from trivet_client.errors import TrivetError
+from trivet_client.values import ModelCost
 from trivet_protos.generated import model_config_pb2 as config_pb
 
 _PROC = Path("/proc")
 _LISTENING = "0A"  # TCP_LISTEN, as /proc/net/tcp writes it
 
 Batches = Mapping[str, Mapping[int, int]]  # model -> rows of a batch -> how many such batches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """What a model computed: its requests' tokens, and padding beside them."""
+
+    tokens: int
+    padding_tokens: int
+
+    @property
+    def padding_ratio(self) -> float | None:
+        """The share of padding in all that was computed; None if nothing was."""
+        computed = self.tokens + self.padding_tokens
+        return self.padding_tokens / computed if computed else None
+
+
+Costs = Mapping[str, Tokens]  # by model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +84,7 @@ def steps(client: Client, model: str, version: int | None = None) -> list[Step]:
     return list(found.values())
 
 
-def batches(client: Client, behind: list[Step]) -> Batches:
+def batches(client: Client, behind: Sequence[Step]) -> Batches:
     """How many batches of each size the steps executed so far."""
     counts: dict[str, dict[int, int]] = {}
     for step in behind:
@@ -73,6 +94,41 @@ def batches(client: Client, behind: list[Step]) -> Batches:
                 number = batch.compute_infer.count
                 sizes[batch.batch_size] = sizes.get(batch.batch_size, 0) + number
     return counts
+
+
+def costs(client: Client, behind: Sequence[Step]) -> Costs:
+    """How many tokens the steps computed so far, over all their versions.
+
+    Raises TrivetError, Unimplemented if the server is no trivet.
+    """
+    return {step.model: total(map(_tokens, client.model_costs(step.model))) for step in behind}
+
+
+def total(parts: Iterable[Tokens]) -> Tokens:
+    """All of them together."""
+    several = list(parts)
+    return Tokens(
+        tokens=sum(part.tokens for part in several),
+        padding_tokens=sum(part.padding_tokens for part in several),
+    )
+
+
+def added(before: Costs, after: Costs) -> dict[str, Tokens]:
+    """What was computed in between. Models that computed no token are left out."""
+    none = Tokens(tokens=0, padding_tokens=0)
+    growth = {
+        model: Tokens(
+            tokens=now.tokens - before.get(model, none).tokens,
+            padding_tokens=now.padding_tokens - before.get(model, none).padding_tokens,
+        )
+        for model, now in after.items()
+    }
+    # Negative where a version was replaced meanwhile: then nothing can be said.
+    return {model: grown for model, grown in growth.items() if grown.tokens > 0}
+
+
+def _tokens(cost: ModelCost) -> Tokens:
+    return Tokens(tokens=cost.tokens, padding_tokens=cost.padding_tokens)
 
 
 def _add_steps(client: Client, model: str, version: int | None, found: dict[str, Step]) -> None:

@@ -35,6 +35,7 @@ no stall of the server hides behind a tester that waited for it.
 
 Warm-up is not counted. Latencies are of the requests that were answered; errors are counted by
 status. CPU ms is the server's, per request, user and system, where the server runs on this machine.
+Padding is the share of the computed tokens that belonged to nobody.
 """
 EPILOG = """\
 examples:
@@ -205,7 +206,7 @@ def _report(
     if args.picture:
         unit = "texts/s" if bench.texts else "requests/s"
         title = f"{bench.target.model}, {'streamed' if args.stream else 'unary'}"
-        varied = "requests per second" if args.rate else "requests in flight"
+        varied = report.varied(levels, "requests per second" if args.rate else "requests in flight")
         drawn = latency_throughput(title, unit, varied, report.points(levels, unit))
         _write(args.picture, drawn)
 

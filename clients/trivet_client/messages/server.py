@@ -11,6 +11,7 @@ from trivet_client.values import (
     BatchStatistics,
     Duration,
     ModelConfig,
+    ModelCost,
     ModelMetadata,
     ModelState,
     ModelStatistics,
@@ -19,6 +20,7 @@ from trivet_client.values import (
 )
 from trivet_protos.generated import grpc_service_pb2 as pb
 from trivet_protos.generated import model_config_pb2 as config_pb
+from trivet_protos.generated import server_pb2
 
 
 def server_metadata(response: pb.ServerMetadataResponse) -> ServerMetadata:
@@ -65,6 +67,18 @@ def model_states(response: pb.RepositoryIndexResponse) -> tuple[ModelState, ...]
 
 def statistics(response: pb.ModelStatisticsResponse) -> tuple[ModelStatistics, ...]:
     return tuple(_model_statistics(model) for model in response.model_stats)
+
+
+def model_costs(response: server_pb2.ModelCostResponse) -> tuple[ModelCost, ...]:
+    return tuple(
+        ModelCost(
+            name=model.model_name,
+            version=model.model_version,
+            tokens=model.tokens,
+            padding_tokens=model.padding_tokens,
+        )
+        for model in response.models
+    )
 
 
 def _tensors(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from trivet.frontend import reflection, unoffered
+from trivet.frontend.cost import Cost
 from trivet.frontend.description import Description
 from trivet.frontend.health import Health
 from trivet.frontend.inference import Inference
@@ -31,6 +32,7 @@ def methods(
         **Inference(registry, draining).methods(),
         **unoffered.methods(),
         **Text(registry, draining).methods(),
+        **Cost(registry).methods(),
         **Health(registry, draining).methods(),
     }
     return {**table, **reflection.methods(table, draining)}

@@ -23,6 +23,7 @@ SERVICES = [
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "inference.GRPCInferenceService",
+    "trivet.v1.ServerService",
     "trivet.v1.TextService",
 ]
 

@@ -18,10 +18,14 @@ import grpc.aio
 
 from trivet_protos.generated import grpc_service_pb2 as pb
 from trivet_protos.generated import model_config_pb2 as config_pb
-from trivet_protos.generated import text_pb2
+from trivet_protos.generated import server_pb2, text_pb2
 from trivet_protos.generated.grpc_service_pb2_grpc import (
     GRPCInferenceServiceServicer,
     add_GRPCInferenceServiceServicer_to_server,
+)
+from trivet_protos.generated.server_pb2_grpc import (
+    ServerServiceServicer,
+    add_ServerServiceServicer_to_server,
 )
 from trivet_protos.generated.text_pb2_grpc import (
     TextServiceServicer,
@@ -164,6 +168,27 @@ def filled(text: str, top_k: int) -> text_pb2.FillMaskResult:
         if word == "[MASK]"
     ]
     return text_pb2.FillMaskResult(masks=masks, cost=COST)
+
+
+class FakeServerService(ServerServiceServicer):
+    """Every question finds that 30 more tokens were computed, and 10 of padding."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    async def ModelCost(  # noqa: N802
+        self, request: Any, context: Any
+    ) -> server_pb2.ModelCostResponse:
+        if request.model == "silent":
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        self._asked += 1
+        cost = server_pb2.ModelCost(
+            model_name=request.model,
+            model_version=request.version or 2,
+            tokens=30 * self._asked,
+            padding_tokens=10 * self._asked,
+        )
+        return server_pb2.ModelCostResponse(models=[cost])
 
 
 class FakeInferenceService(GRPCInferenceServiceServicer):
@@ -333,6 +358,7 @@ def serving() -> Iterator[FakeServer]:
         server = grpc.aio.server()
         add_TextServiceServicer_to_server(FakeTextService(fake), server)
         add_GRPCInferenceServiceServicer_to_server(FakeInferenceService(fake), server)
+        add_ServerServiceServicer_to_server(FakeServerService(), server)
         fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()
         ready.set()

@@ -36,7 +36,8 @@ def test_a_closed_loop_is_reported_as_table_json_and_picture(
     assert trivet_bench(*SHORT, *flags) == 0
     heading, row, *_ = capsys.readouterr().out.splitlines()
     assert heading.split()[:4] == ["at", "a", "time", "requests/s"]
-    assert row.split()[0] == "2"
+    assert heading.split()[6] == "padding"
+    assert (row.split()[0], row.split()[4]) == ("2", "25.0%")
     document = json.loads(files["--json"].read_text())
     (level,) = document["levels"]
     assert (level["loop"], level["concurrency"], level["answered"]) == ("closed", 2, 30)
@@ -44,8 +45,23 @@ def test_a_closed_loop_is_reported_as_table_json_and_picture(
     assert level["tokens_per_s"] == pytest.approx(7 * level["texts_per_s"])  # the server's COST
     assert 0 < level["latency"]["p50_ms"] <= level["latency"]["max_ms"]
     assert level["server_cpu_ms_per_request"] is not None  # the fake server is this process
+    assert level["padding_ratio"] == 0.25
+    assert level["tokens"] == {"embed": {"tokens": 30, "padding_tokens": 10, "padding_ratio": 0.25}}
     assert document["server"]["name"] == "fake"
-    assert files["--picture"].read_text().startswith("<svg")
+    drawn = files["--picture"].read_text()
+    assert drawn.startswith("<svg")
+    assert ">2, 25%</text>" in drawn
+    assert "numbers: requests in flight, padding" in drawn
+
+
+def test_a_server_that_tells_no_padding_is_measured_all_the_same(
+    trivet_bench: Any, capsys: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "r.json"
+    assert trivet_bench("--model", "silent", *SHORT, "--json", str(file)) == 0
+    assert "padding: the server does not tell it" in capsys.readouterr().out
+    (level,) = json.loads(file.read_text())["levels"]
+    assert (level["tokens"], level["padding_ratio"]) == (None, None)
 
 
 def test_an_open_loop_on_a_stream_from_two_processes(

@@ -91,3 +91,16 @@ def test_statistics_count_rows_batches_and_times(client: Any) -> None:
     assert model.queue == Duration(count=0, ns=77)
     (batch,) = model.batches
     assert (batch.batch_size, batch.compute_infer.count) == (4, 2)
+
+
+def test_costs_count_tokens_and_padding(client: Any) -> None:
+    (first,) = client.model_costs("m")
+    (then,) = client.model_costs("m", version=5)
+    assert (first.name, first.version, then.version) == ("m", 2, 5)
+    assert first.tokens == 3 * first.padding_tokens > 0
+    assert then.tokens - first.tokens == 30
+
+
+def test_a_server_that_is_no_trivet_tells_no_costs(client: Any) -> None:
+    with pytest.raises(errors.Unimplemented):
+        client.model_costs("silent")
