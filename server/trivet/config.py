@@ -280,7 +280,7 @@ class ModelConfig:
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     version_policy: VersionPolicy = field(default_factory=lambda: VersionPolicy(latest=1))
-    instance_groups: tuple[InstanceGroup, ...] = (InstanceGroup(),)
+    instance_groups: tuple[InstanceGroup, ...] = ()  # none: as many as suit the backend
     dynamic_batching: BatchPolicy | None = None  # None: every request runs alone
     sequence_batching: SequencePolicy | None = None  # excludes dynamic_batching
     queue_policy: QueuePolicy = field(default_factory=QueuePolicy)
@@ -299,6 +299,11 @@ class ModelConfig:
     @property
     def is_pipeline(self) -> bool:
         return self.platform == Platform.ENSEMBLE.value
+
+    @property
+    def instance_count(self) -> int:
+        """How many instances the config asks for; 0: as many as suit the backend."""
+        return sum(group.count for group in self.instance_groups)
 
     @property
     def reshaped(self) -> ModelConfig:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from trivet.backend.cores import Cores
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import ServeError
 from trivet.request import Parameters, ParameterValue, Tensors
@@ -26,6 +27,7 @@ class LoadContext:
     path: Path  # the version's folder
     where: str  # how messages name it, e.g. "minilm/1"; never an absolute path
     threads: int  # cores each instance may use; at least 1
+    cores: Cores = field(default_factory=lambda: Cores(1))  # for engines that follow the load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,15 @@ class Artifact(Protocol):
 
     def close(self) -> None:
         """Called once, after the last instance was closed; calling it again does nothing."""
+
+
+@runtime_checkable
+class ElasticArtifact(Artifact, Protocol):
+    """An artifact that knows how many instances suit it where the config does not say: one."""
+
+    @property
+    def instances(self) -> int:
+        """At least 1."""
 
 
 class Backend(Protocol):

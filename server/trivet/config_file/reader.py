@@ -158,11 +158,10 @@ def _version_policy(message: pb.ModelVersionPolicy, where: str, faults: Faults) 
 def _instance_groups(
     message: pb.ModelConfig, where: str, faults: Faults
 ) -> tuple[InstanceGroup, ...]:
-    groups = tuple(
+    return tuple(
         _instance_group(group, f"{where}[{index}]", faults)
         for index, group in enumerate(message.instance_group)
     )
-    return groups or (InstanceGroup(),)
 
 
 def _instance_group(group: pb.ModelInstanceGroup, where: str, faults: Faults) -> InstanceGroup:

@@ -6,15 +6,16 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trivet.backend.contract import Artifact, Backend, Instance, LoadContext
+from trivet.backend.contract import Artifact, Backend, ElasticArtifact, Instance, LoadContext
+from trivet.backend.cores import Cores, fair_share
 from trivet.backend.first_answers import to_warm_up
 from trivet.backend.reshaped import instance_of
 from trivet.clock import Clock
-from trivet.config import ModelConfig
+from trivet.config import InstanceGroup, ModelConfig
 from trivet.config_file import Faults
 from trivet.model.affinity import check_affinity, keep_to, opened_on, usable_cores
 from trivet.model.cache import CacheShare, ResponseCache
@@ -38,14 +39,18 @@ class Loader:
     """What every load needs: the clock, and the cores that all instances of a model share."""
 
     clock: Clock
-    cores: int
+    cores: Cores
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
     cache: ResponseCache | None = None  # of the server
 
     def threads(self, config: ModelConfig) -> int:
         """Cores for each instance: never more engine threads than cores, and at least one."""
-        cores = min(self.cores, len(config.cpu_affinity) or self.cores)
-        return max(1, cores // _instances(config))
+        return fair_share(self.cores_of(config).count, config.instance_count)
+
+    def cores_of(self, config: ModelConfig) -> Cores:
+        """The cores of the process, or those that the config keeps its instances to."""
+        count = min(self.cores.count, len(config.cpu_affinity))
+        return Cores(count) if count else self.cores
 
     async def load(self, config: ModelConfig, backend: Backend, context: LoadContext) -> Model:
         """Open the artifact, make and warm up the instances.
@@ -68,9 +73,10 @@ class Loader:
             first = await asyncio.to_thread(samples_of, engine, context.path.parent, faults)
             faults.raise_if_any()
             config = client_config(engine, written)
+            config = _with_instances(config, artifact)
             instances = [
                 await self._instance(artifact, engine, first, f"{config.name}-{number}", undo)
-                for number in range(_instances(config))
+                for number in range(config.instance_count)
             ]
             undo.pop_all()
         statistics = Statistics()
@@ -135,5 +141,9 @@ class Loader:
         return Model(config, version, scheduler, statistics, self.clock)
 
 
-def _instances(config: ModelConfig) -> int:
-    return sum(group.count for group in config.instance_groups)
+def _with_instances(config: ModelConfig, artifact: Artifact) -> ModelConfig:
+    """The config with as many instances as suit the artifact where it names none."""
+    if config.instance_groups:
+        return config
+    count = artifact.instances if isinstance(artifact, ElasticArtifact) else 1
+    return replace(config, instance_groups=(InstanceGroup(count=count),))

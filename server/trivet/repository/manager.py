@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trivet.backend.contract import Backend, LoadContext
+from trivet.backend.cores import Cores
 from trivet.clock import Clock
 from trivet.config import ModelConfig
 from trivet.config_file import Faults, backend_of, read_config
@@ -60,7 +61,7 @@ class Manager:
         self._registry = registry
         self._load_backend = load_backend
         self._clock = clock
-        self._loader = Loader(clock, cores, cache=cache, hold_until=hold_until)
+        self._loader = Loader(clock, Cores(cores), cache=cache, hold_until=hold_until)
         self._loading = asyncio.Semaphore(cores)  # opening an artifact keeps a core busy
         self._wanted: list[_Version] = []  # members before the pipelines that call them
         self.faults: list[Fault] = []  # of every model that could not be loaded
@@ -177,6 +178,7 @@ class Manager:
             path=version.path,
             where=where,
             threads=self._loader.threads(config),
+            cores=self._loader.cores_of(config),
         )
         backend = await asyncio.to_thread(self._load_backend, name)
         return await self._loader.load(config, backend, context)

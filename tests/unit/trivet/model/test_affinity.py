@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from tests.harness.artifacts import write_graph
 from trivet.backend.contract import LoadContext
+from trivet.backend.cores import Cores
 from trivet.clock import SystemClock
 from trivet.config import InstanceGroup, ModelConfig, TensorSpec
 from trivet.config_file import Faults
@@ -55,7 +56,7 @@ def context(folder: Path) -> LoadContext:
 @pytest.mark.skipif(len(USABLE) < 2, reason="one core is all there is")
 async def test_instances_and_the_engines_own_threads_are_kept_to_the_cores(tmp_path: Path) -> None:
     before = cores_of_threads()
-    loader = Loader(SystemClock(), cores=len(USABLE))
+    loader = Loader(SystemClock(), Cores(len(USABLE)))
     model = await loader.load(CONFIG, OnnxRuntimeBackend(), context(tmp_path))
     made = {tid: cores for tid, cores in cores_of_threads().items() if tid not in before}
     assert len(made) >= 2 + 2  # the instances', and the session's beside its caller
@@ -93,7 +94,7 @@ async def test_cores_the_process_may_not_use_are_refused_and_the_others_named(
         rf" {LAST + 7}; name some of {usable}"
     )
     with pytest.raises(InvalidConfig, match=told):
-        await Loader(SystemClock(), cores=2).load(config, OnnxRuntimeBackend(), context(tmp_path))
+        await Loader(SystemClock(), Cores(2)).load(config, OnnxRuntimeBackend(), context(tmp_path))
 
 
 def test_cores_that_may_be_used_are_no_fault() -> None:
@@ -103,7 +104,7 @@ def test_cores_that_may_be_used_are_no_fault() -> None:
 
 
 def test_no_more_engine_threads_than_cores_named() -> None:
-    loader = Loader(SystemClock(), cores=8)
+    loader = Loader(SystemClock(), Cores(8))
     config = replace(CONFIG, instance_groups=(InstanceGroup(count=2),))
     named = [loader.threads(replace(config, cpu_affinity=tuple(range(n)))) for n in (0, 1, 4, 6)]
     assert named == [4, 1, 2, 3]

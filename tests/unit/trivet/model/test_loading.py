@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from trivet.backend.contract import Answer, Batch, LoadContext, Signature
+from trivet.backend.cores import Cores
 from trivet.config import InstanceGroup, ModelConfig, TensorSpec, WarmUp, WarmUpData, WarmUpInput
 from trivet.errors import InvalidConfig, ServeError
 from trivet.model.cache import ResponseCache
@@ -79,7 +80,7 @@ def threads_of_instances() -> set[str]:
 
 @pytest.fixture
 def loader() -> Loader:
-    return Loader(ManualClock(), cores=8)
+    return Loader(ManualClock(), Cores(8))
 
 
 async def test_instances_are_made_warmed_up_and_closed_each_in_its_own_thread(
@@ -198,7 +199,7 @@ async def test_a_warm_up_that_fails_is_told_and_leaves_nothing_behind(loader: Lo
 @pytest.mark.parametrize("enabled", [True, False])
 async def test_a_model_uses_the_servers_cache_if_its_config_says_so(enabled: bool) -> None:
     cache = ResponseCache(1 << 20)
-    loader = Loader(ManualClock(), cores=8, cache=cache)
+    loader = Loader(ManualClock(), Cores(8), cache=cache)
     model = await loader.load(replace(CONFIG, response_cache=enabled), Scripted(), CONTEXT)
     for _ in range(2):
         await model.infer(InferRequest(model="m", inputs={"X": np.ones((2, 5), np.float32)}))
