@@ -20,7 +20,8 @@ from trivet.frontend.services import DEFAULT_SERVER_NAME, methods
 from trivet.model.cache import ResponseCache
 from trivet.repository.manager import Manager
 from trivet.repository.registry import Registry
-from trivet.transport.grpcio import Options, serving
+from trivet.transport.grpcio import serving
+from trivet.transport.options import Options
 
 log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from trivet.repository.registry import Registry
 from trivet.request import InferRequest, InferResponse
 from trivet.telemetry.statistics import Statistics
 from trivet.transport import grpcio
+from trivet.transport.options import Options
 
 Answer = Callable[[InferRequest], Awaitable[InferResponse]]
 Stream = Callable[[InferRequest], AsyncGenerator[InferResponse, None]]
@@ -102,7 +103,7 @@ async def run_server(
     registry, draining = Registry(), asyncio.Event()
     for model in models:
         publish(registry, model)
-    options = grpcio.Options(
+    options = Options(
         port=0, max_message_bytes=max_message_bytes, grace_s=grace_s, closing_s=0
     )
     methods = services.methods(registry, draining=draining)

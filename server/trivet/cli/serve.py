@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from trivet.app import ServerConfig
     from trivet.telemetry.logs import log_to_stderr
-    from trivet.transport.grpcio import Options
+    from trivet.transport.options import Options
 
     log_to_stderr(verbose=args.log_verbose > 0)
     config = ServerConfig(
@@ -96,7 +96,7 @@ async def _serve(config: ServerConfig) -> int:
             await asyncio.wait((starting,))
             return 0
         app = starting.result()
-        print(f"trivet: serving on {config.grpc.host}:{app.grpc_port}", flush=True)
+        print(f"trivet: serving on {config.grpc.address(app.grpc_port)}", flush=True)
         await stopping
         print("trivet: stopping; accepted requests are being finished", file=sys.stderr, flush=True)
     return 0

@@ -7,7 +7,6 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import grpc
@@ -24,9 +23,10 @@ from trivet.frontend.method import (
     UnaryHandler,
 )
 from trivet.frontend.refusal import refusal
-
-DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
-DEFAULT_GRACE_S = 30.0
+from trivet.transport.arguments import channel_arguments
+from trivet.transport.options import Options
+from trivet.transport.tls import credentials
+from trivet.transport.unix_socket import check_socket
 
 # A status text travels in the trailers, of which a peer takes 8 KiB by default, all names and
 # values together. As sent: percent-encoded.
@@ -35,43 +35,7 @@ MAX_DETAILS_BYTES = 6 * 1024
 _STATUS = {Code(status.value[0]): status for status in grpc.StatusCode}
 _ELLIPSIS = "…"
 
-_SETTINGS: Mapping[str, int] = {
-    # A second server on the same port has to fail, not to take half of the connections.
-    "grpc.so_reuseport": 0,
-    # What a client may receive is for its own settings to bound.
-    "grpc.max_send_message_length": -1,
-    # Find out within two and a half minutes that a peer has vanished without a word, or its calls
-    # would hold what they hold for ever.
-    "grpc.keepalive_time_ms": 120_000,
-    "grpc.keepalive_timeout_ms": 20_000,
-    "grpc.keepalive_permit_without_calls": 1,
-    # Clients behind balancers ping this often; grpc's default of 5 minutes would cut them off.
-    "grpc.http2.min_ping_interval_without_data_ms": 10_000,
-    "grpc.http2.max_ping_strikes": 0,
-}
-
 Context = aio.ServicerContext[bytes, bytes]
-
-# What reaches a server that is shutting down is cancelled by grpc: without this pause, 29 to 46 of
-# 48 callers who ask one request after the other lost one; with it, none.
-DEFAULT_CLOSING_S = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """Where to listen, and how much to take.
-
-    port: 0 takes a free one.
-    max_message_bytes: a larger message is refused with RESOURCE_EXHAUSTED before it is read.
-    grace_s: seconds that calls in flight have to end when the server stops; then they are cut off.
-    closing_s: seconds that its door takes to close, during which calls wait in front of it.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8001
-    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
-    grace_s: float = DEFAULT_GRACE_S
-    closing_s: float = DEFAULT_CLOSING_S
 
 
 @asynccontextmanager
@@ -81,20 +45,31 @@ async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
     At the end every call that has come is answered, for up to `grace_s` seconds; what lasts longer
     is cut off. Raises InvalidConfig if the address cannot be listened on.
     """
-    settings = {"grpc.max_receive_message_length": options.max_message_bytes, **_SETTINGS}
-    server = aio.server(options=list(settings.items()))
+    server = aio.server(options=list(channel_arguments(options).items()))
     door = asyncio.Event()  # set: calls go in; else they wait in front of it
     door.set()
     server.add_generic_rpc_handlers((_Handlers(methods, door),))
-    try:
-        port = server.add_insecure_port(_address(options.host, options.port))
-    except RuntimeError:
-        raise InvalidConfig([_cannot_listen(options)]) from None
+    port = _listen(server, options)
     await server.start()
     try:
         yield port
     finally:
         await _stop(server, door, options)
+
+
+def _listen(server: aio.Server, options: Options) -> int:
+    """The port; of a Unix socket there is none, and it is 0."""
+    secret = credentials(options.tls) if options.tls else None
+    if options.socket_path is not None:
+        check_socket(options.socket_path)
+    try:
+        address = options.address()
+        port = (
+            server.add_secure_port(address, secret) if secret else server.add_insecure_port(address)
+        )
+    except RuntimeError:
+        raise InvalidConfig([_cannot_listen(options)]) from None
+    return 0 if options.socket_path is not None else port
 
 
 async def _stop(server: aio.Server, door: asyncio.Event, options: Options) -> None:
@@ -230,23 +205,25 @@ def _encoded_bytes(character: str) -> int:
     return 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode())
 
 
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _cannot_listen(options: Options) -> Fault:
     """grpc says only that it failed; the system says why."""
     why = "it cannot be listened on"
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            options.host, options.port, type=socket.SOCK_STREAM
-        )[0]
+        family, kind, protocol, address = _endpoint(options)
         with contextlib.closing(socket.socket(family, kind, protocol)) as probe:
             probe.bind(address)
     except (OSError, OverflowError) as error:
         why = (getattr(error, "strerror", None) or str(error)).lower()
     return Fault(
-        _address(options.host, options.port),
+        options.address(),
         why,
         "stop what uses it, or choose another address or port (port 0 takes a free one)",
     )
+
+
+def _endpoint(options: Options) -> tuple[int, int, int, Any]:
+    """Family, kind, protocol and address, as sockets take them. Raises OSError."""
+    if options.socket_path is not None:
+        return socket.AF_UNIX, socket.SOCK_STREAM, 0, str(options.socket_path)
+    found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
+    return found[0], found[1], found[2], found[4]
