@@ -1,7 +1,7 @@
 """ONNX graphs on ONNX Runtime's CPU engine.
 
-One session per version serves all its instances: `run` is thread-safe and releases the GIL, and
-a second session would need a second copy of the weights.
+The instances of a version share its weights, and its sessions, of which a lone batch takes the one
+of all cores and a batch among others a narrower one (`lanes`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy as np
 from trivet.backend.contract import LoadContext, Signature
 from trivet.backend.stacked import Stacked
 from trivet.config import ModelConfig
-from trivet.errors import EngineFailed, Fault, InvalidConfig, InvalidInput
+from trivet.errors import EngineFailed, InvalidInput
 from trivet.request import Tensors
-from trivet_backends.checks import artifact_file, not_installed
-from trivet_backends.onnxruntime.faults import plain_text, refusal
+from trivet_backends.checks import artifact_file
+from trivet_backends.onnxruntime.faults import refusal
+from trivet_backends.onnxruntime.lanes import Lanes
 from trivet_backends.onnxruntime.memory import give_back
 from trivet_backends.onnxruntime.options import Options
+from trivet_backends.onnxruntime.sessions import open_sessions
 from trivet_backends.onnxruntime.signature import signature
 
 if TYPE_CHECKING:
@@ -37,23 +39,25 @@ class OnnxRuntimeBackend:
         Raises InvalidConfig: engine not installed, no such file, no graph this engine can run, a
         tensor type that cannot be served, a parameter out of its range.
         """
-        options = Options.read(config, context.threads)
+        options = Options.read(config)
         path = artifact_file(context, config.default_model_filename or "model.onnx")
-        where = f"{context.where}/{path.name}"
-        session = _open_session(path, where, options, context)
+        instances = config.instance_count or _instances_for(config, context)
+        session, lanes = open_sessions(path, options, context, instances)
         inputs = [*session.get_inputs(), *_inputs_with_defaults(session, config)]
-        told = signature(inputs, session.get_outputs(), where)
+        told = signature(inputs, session.get_outputs(), f"{context.where}/{path.name}")
+        del session
         give_back()
-        return OnnxArtifact(session, told, context.path)
+        return OnnxArtifact(lanes, told, context.path, instances)
 
 
 class OnnxArtifact:
     """One graph with its weights."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, told: Signature, folder: Path):
-        self._session: onnxruntime.InferenceSession | None = session
+    def __init__(self, lanes: Lanes, told: Signature, folder: Path, instances: int) -> None:
+        self._lanes: Lanes | None = lanes
         self._folder = folder
         self._signature = told
+        self.instances = instances
 
     @property
     def signature(self) -> Signature:
@@ -61,43 +65,38 @@ class OnnxArtifact:
         return self._signature
 
     def instance(self, config: ModelConfig) -> Stacked:
-        """One more caller of the session, computing the outputs that the config names."""
+        """One more caller of the sessions, computing the outputs that the config names."""
         names = [spec.name for spec in config.outputs]
         strings = frozenset(spec.name for spec in config.inputs if spec.datatype == "BYTES")
         return Stacked(partial(self._run, names, strings), config)
 
     def close(self) -> None:
         """Let go of the weights, whoever may still hold an instance."""
-        self._session = None
+        self._lanes = None
         give_back()
 
     def _run(self, names: Sequence[str], strings: Set[str], inputs: Tensors) -> Tensors:
-        if self._session is None:
+        if self._lanes is None:
             raise EngineFailed("onnxruntime: called after it was closed")
         feed = {
             name: _texts(array, name) if name in strings else array
             for name, array in inputs.items()
         }
         try:
-            outputs = self._session.run(names, feed)
+            with self._lanes.session() as session:
+                outputs = session.run(names, feed)
         except Exception as error:  # the engine's exceptions share no base but this
             raise refusal(error, self._folder) from error
         return dict(zip(names, map(_wire_form, outputs), strict=True))
 
 
-def _open_session(
-    path: Path, where: str, options: Options, context: LoadContext
-) -> onnxruntime.InferenceSession:
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise not_installed(context, "onnxruntime", "onnxruntime") from error
-    try:
-        return ort.InferenceSession(path, options.for_session(), providers=["CPUExecutionProvider"])
-    except Exception as error:  # the engine's exceptions share no base but this
-        what = f"ONNX Runtime {ort.__version__} cannot open it: {plain_text(error, context.path)}"
-        cure = "check that it is a whole ONNX file that this version of the engine knows"
-        raise InvalidConfig([Fault(where, what, cure)]) from error
+def _instances_for(config: ModelConfig, context: LoadContext) -> int:
+    """One for every core, so that each can have a batch of its own; weights are shared.
+
+    How many sequences and streams run at a time is the config's to say, so these have one.
+    """
+    alone = config.sequence_batching is not None or config.decoupled
+    return 1 if alone else context.cores.count
 
 
 def _inputs_with_defaults(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _ERRORS_ONLY = 3  # the engine's scale: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
 
 INTRA_OP_THREADS = whole(
-    "intra_op_thread_count", 0, "Threads that share one operator; 0: the cores it may use."
+    "intra_op_thread_count", 0, "Threads that share one operator; 0: as the load allows."
 )
 INTER_OP_THREADS = whole(
     "inter_op_thread_count", 1, "Operators run side by side if execution_mode is 1.", at_least=1
@@ -77,7 +77,7 @@ _SESSION_ENTRIES: tuple[Parameter[Any], ...] = (PREPACKING, SPINNING, SPIN_US, S
 class Options:
     """A session's settings, read and valid."""
 
-    intra_op_threads: int
+    intra_op_threads: int  # 0: as the load allows
     inter_op_threads: int
     execution_mode: str
     graph_level: str
@@ -86,15 +86,12 @@ class Options:
     session_entries: tuple[tuple[str, int], ...]
 
     @classmethod
-    def read(cls, config: ModelConfig, threads: int) -> Options:
-        """Read a config's parameters. threads: used where the config names no number.
-
-        Raises InvalidConfig with every fault.
-        """
+    def read(cls, config: ModelConfig) -> Options:
+        """Read a config's parameters. Raises InvalidConfig with every fault."""
         reader = Reader(config)
         reader.look_for_typos(PARAMETERS)
         options = cls(
-            intra_op_threads=reader.value(INTRA_OP_THREADS) or threads,
+            intra_op_threads=reader.value(INTRA_OP_THREADS),
             inter_op_threads=reader.value(INTER_OP_THREADS),
             execution_mode=reader.value(EXECUTION_MODE),
             graph_level=reader.value(GRAPH_LEVEL),
@@ -105,13 +102,13 @@ class Options:
         reader.done()
         return options
 
-    def for_session(self) -> onnxruntime.SessionOptions:
-        """The engine's own form of these options."""
+    def for_session(self, threads: int) -> onnxruntime.SessionOptions:
+        """The engine's own form of these options, for a session of so many threads."""
         import onnxruntime as ort
 
         session = ort.SessionOptions()
         session.log_severity_level = _ERRORS_ONLY
-        session.intra_op_num_threads = self.intra_op_threads
+        session.intra_op_num_threads = threads
         session.inter_op_num_threads = self.inter_op_threads
         session.execution_mode = getattr(ort.ExecutionMode, self.execution_mode)
         session.graph_optimization_level = getattr(ort.GraphOptimizationLevel, self.graph_level)

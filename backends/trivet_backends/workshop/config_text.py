@@ -47,7 +47,6 @@ def model_config(
         _tensors("input", inputs),
         _tensors("output", outputs),
         "# Requests that wait together are computed together.\ndynamic_batching { }",
-        "instance_group [ { count: 1 kind: KIND_CPU } ]",
         "\n".join(_parameter(key, value, why) for key, (value, why) in parameters.items()),
     ]
     return _signed(sections)

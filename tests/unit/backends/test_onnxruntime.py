@@ -226,10 +226,11 @@ def test_an_engine_text_loses_paths_positions_and_traces(raised: str, shown: str
     assert plain_text(RuntimeError(raised), Path("/srv/m/1")) == shown
 
 
-def test_threads_follow_the_cores_unless_a_parameter_says_otherwise() -> None:
-    assert Options.read(ModelConfig(name="m"), threads=2).intra_op_threads == 2
+def test_threads_follow_the_load_unless_a_parameter_says_otherwise() -> None:
+    assert Options.read(ModelConfig(name="m")).intra_op_threads == 0
     config = ModelConfig(name="m", parameters={"intra_op_thread_count": "5"})
-    session = Options.read(config, threads=2).for_session()
+    options = Options.read(config)
+    session = options.for_session(options.intra_op_threads)
     assert (session.intra_op_num_threads, session.inter_op_num_threads) == (5, 1)
 
 
@@ -247,7 +248,8 @@ def test_every_parameter_reaches_the_session() -> None:
         "session.force_spinning_stop": "0",
     }
     assert {parameter.name for parameter in PARAMETERS} == set(written)
-    session = Options.read(ModelConfig(name="m", parameters=written), threads=1).for_session()
+    options = Options.read(ModelConfig(name="m", parameters=written))
+    session = options.for_session(options.intra_op_threads)
     assert session.intra_op_num_threads == 3
     assert session.inter_op_num_threads == 2
     assert session.execution_mode.name == "ORT_PARALLEL"
