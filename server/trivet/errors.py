@@ -39,6 +39,7 @@ class ServeError(Exception):
     """A failure with a status number and a text that names the cause and the cure."""
 
     code: Code = Code.INTERNAL
+    retry_after_s: float = 0.0  # what an overload tells its caller; 0: nothing
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -74,10 +75,36 @@ class Unavailable(ServeError):
 class QueueFull(Unavailable):
     """The model's queue holds as many requests as its policy allows."""
 
+    retry_after_s = 0.1  # some batches later
+
     def __init__(self, model: str, max_size: int) -> None:
         super().__init__(
             f"model '{model}': exceeds maximum queue size of {max_size} requests; retry later"
         )
+
+
+class QueueTimeout(Unavailable):
+    """The request waited in its model's queue for as long as it may."""
+
+    retry_after_s = 0.1
+
+
+class Draining(Unavailable):
+    """The server takes leave. What it was asked before is answered."""
+
+    retry_after_s = 1.0  # by then a balancer knows, or a new server is up
+
+
+class AlreadyExists(ServeError):
+    """What was to be made is there already."""
+
+    code = Code.ALREADY_EXISTS
+
+
+class ResourceExhausted(ServeError):
+    """A limit of the server is reached."""
+
+    code = Code.RESOURCE_EXHAUSTED
 
 
 class Unimplemented(ServeError):
@@ -102,6 +129,18 @@ class EngineFailed(ServeError):
     """Model code or its engine raised while it computed."""
 
     code = Code.INTERNAL
+
+
+class InstanceDied(EngineFailed):
+    """An instance cannot run anything any more: its process ended, its device is lost, it hangs.
+
+    Raised by a backend, or told of one to its executor; the server makes another in its place.
+    """
+
+    def __init__(self, message: str, *, idle: bool = False) -> None:
+        """idle: it was dead before it took the requests at hand, which are not to blame."""
+        super().__init__(message)
+        self.idle = idle
 
 
 @dataclass(frozen=True, slots=True)
