@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from trivet.cli.flags.groups import GROUPS
+from trivet.cli.flags.options import grpc_options
 
 if TYPE_CHECKING:
     from trivet.app import ServerConfig
@@ -47,17 +48,11 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from trivet.app import ServerConfig
     from trivet.telemetry.logs import log_to_stderr
-    from trivet.transport.options import Options
 
     log_to_stderr(verbose=args.log_verbose > 0)
     config = ServerConfig(
         repositories=tuple(args.model_repository),
-        grpc=Options(
-            host=args.grpc_address,
-            port=args.grpc_port,
-            max_message_bytes=args.grpc_max_message_bytes,
-            grace_s=args.exit_timeout_secs,
-        ),
+        grpc=grpc_options(args),
         server_name=args.server_name,
         cache_bytes=args.cache_config,
         exit_on_error=args.exit_on_error,

@@ -14,6 +14,7 @@ FLAGS = (
         parse=Path,
         repeated=True,
         required=True,
+        aliases=("model-store",),
         help="folder with one sub-folder per model; may be given several times",
     ),
     Flag(

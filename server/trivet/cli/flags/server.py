@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from trivet.cli.flags.flag import Flag
-from trivet.cli.flags.values import positive
+from trivet.cli.flags.values import whole
 
 FLAGS = (
     Flag(
         name="server-name",
         metavar="NAME",
         default="triton",
+        aliases=("id",),
         help="what ServerMetadata answers; existing clients check for 'triton'"
         " (default: %(default)s)",
     ),
     Flag(
         name="exit-timeout-secs",
         metavar="SECONDS",
-        parse=positive,
+        parse=whole,
         default=30,
         help="how long accepted requests may take to finish on shutdown (default: %(default)s)",
     ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+MAX_INT = 2**31 - 1  # what fits into a setting of grpc
+
 
 def port(text: str) -> int:
     """A TCP port; 0 stands for a free one."""
@@ -17,6 +19,38 @@ def positive(text: str) -> int:
     if not _is_whole(text) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"'{text}' is no positive whole number")
     return int(text)
+
+
+def whole(text: str) -> int:
+    """A whole number from 0 on."""
+    if not _is_whole(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number; give 0 or more")
+    return int(text)
+
+
+def setting(text: str) -> int:
+    """A whole number from 0 on that grpc can take."""
+    if not _is_whole(text) or int(text) > MAX_INT:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 0 to {MAX_INT}")
+    return int(text)
+
+
+def positive_setting(text: str) -> int:
+    """A whole number above 0 that grpc can take."""
+    if setting(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no positive whole number")
+    return int(text)
+
+
+def number(text: str) -> float:
+    """A number from 0 on."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number; give 0 or more")
+    return value
 
 
 def boolean(text: str) -> bool:
