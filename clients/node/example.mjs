@@ -1,6 +1,6 @@
 // Text in, answers out, from Node.js:  node example.mjs [HOST:PORT] [FOLDER OF THE .proto FILES]
 //
-// @grpc/proto-loader reads the .proto file as it is: there is no generated code.
+// @grpc/proto-loader reads the .proto files as they are: there is no generated code.
 
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
@@ -9,8 +9,8 @@ import protoLoader from "@grpc/proto-loader";
 const PROTOS = fileURLToPath(new URL("../../protos/trivet_protos", import.meta.url));
 const [address = "127.0.0.1:8001", protos = PROTOS] = process.argv.slice(2);
 
-const { trivet } = grpc.loadPackageDefinition(
-  protoLoader.loadSync("trivet/v1/text.proto", {
+const { trivet, inference } = grpc.loadPackageDefinition(
+  protoLoader.loadSync(["trivet/v1/text.proto", "grpc_service.proto"], {
     includeDirs: [protos],
     keepCase: true, // names as in the .proto file: top_k, not topK
     longs: Number, // versions and token ids are far below 2^53
@@ -19,12 +19,13 @@ const { trivet } = grpc.loadPackageDefinition(
 );
 
 const client = new trivet.v1.TextService(address, grpc.credentials.createInsecure());
+const tensors = new inference.GRPCInferenceService(address, grpc.credentials.createInsecure());
 const inTime = () => ({ deadline: Date.now() + 10_000 }); // milliseconds; every call should have one
 
 /** A unary call as a promise; a failed one rejects with the gRPC status in `error.code`. */
-const ask = (method, request) =>
+const ask = (method, request, service = client) =>
   new Promise((resolve, reject) =>
-    client[method](request, inTime(), (error, response) =>
+    service[method](request, inTime(), (error, response) =>
       error ? reject(error) : resolve(response),
     ),
   );
@@ -55,14 +56,28 @@ async function embedStream(texts) {
   }
 }
 
+/** The same model by KServe v2: typed contents in, raw little-endian bytes out. */
+async function infer(text) {
+  const input = { name: "TEXT", datatype: "BYTES", shape: [1, 1] };
+  input.contents = { bytes_contents: [Buffer.from(text)] };
+  const answer = await ask("ModelInfer", { model_name: "embed", inputs: [input] }, tensors);
+  const [{ name, datatype, shape }] = answer.outputs;
+  const [raw] = answer.raw_output_contents;
+  const vector = Array.from({ length: raw.length / 4 }, (_, i) => raw.readFloatLE(4 * i));
+  const length = Math.hypot(...vector).toFixed(3);
+  console.log(`embed version ${answer.model_version}: ${name} ${datatype} [${shape}], length ${length}`);
+}
+
 try {
   await fillMask("He opened the [MASK] and walked into the room.");
   await compare("The puppy chewed up my slippers.", "A young dog destroyed my shoes.");
   console.log("streamed:");
   await embedStream(["One text.", "", "Another, somewhat longer text, which takes its time."]);
+  await infer("The puppy chewed up my slippers.");
 } catch (error) {
   console.error(`${address}: ${grpc.status[error.code] ?? "failed"}: ${error.details ?? error.message}`);
   process.exitCode = 1;
 } finally {
   client.close();
+  tensors.close();
 }
