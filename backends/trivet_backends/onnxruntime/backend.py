@@ -45,7 +45,7 @@ class OnnxRuntimeBackend:
         session, lanes = open_sessions(path, options, context, instances)
         inputs = [*session.get_inputs(), *_inputs_with_defaults(session, config)]
         told = signature(inputs, session.get_outputs(), f"{context.where}/{path.name}")
-        del session
+        del session, inputs  # which hold on to the session, too
         give_back()
         return OnnxArtifact(lanes, told, context.path, instances)
 
