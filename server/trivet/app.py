@@ -8,20 +8,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trivet import plugins
 from trivet.clock import SystemClock
 from trivet.errors import InvalidConfig
+from trivet.frontend.access import Access, Restriction, guarded
+from trivet.frontend.access_rules import Group
+from trivet.frontend.access_tokens import TokenFile
 from trivet.frontend.services import DEFAULT_SERVER_NAME, methods
 from trivet.model.cache import ResponseCache
 from trivet.repository.manager import Manager
 from trivet.repository.registry import Registry
 from trivet.transport.grpcio import serving
-from trivet.transport.options import Options
+from trivet.transport.options import Options, exposure
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,8 @@ class ServerConfig:
 
     repositories: tuple[Path, ...]
     grpc: Options
+    restrictions: Mapping[Group, Restriction] = field(default_factory=dict)
+    token_file: Path | None = None  # None: callers need no token
     server_name: str = DEFAULT_SERVER_NAME
     cache_bytes: int = 0  # of the response cache; 0: there is none
     exit_on_error: bool = True  # end if a model cannot be loaded, instead of serving the others
@@ -75,12 +80,22 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         stack.push_async_callback(_unload, manager)
         draining = asyncio.Event()
         table = methods(registry, draining=draining, server_name=config.server_name)
+        table = guarded(table, _access(config, clock))
         port = await stack.enter_async_context(serving(table, config.grpc))
+        for danger in exposure(config.grpc, tokens=config.token_file is not None):
+            address = config.grpc.address(port)
+            log.warning("open_to_the_network", extra={"address": address, "danger": danger})
         stack.callback(draining.set)
         await manager.load()
         if manager.faults and config.exit_on_error:
             raise InvalidConfig(manager.faults)
         yield App(port, registry)
+
+
+def _access(config: ServerConfig, clock: SystemClock) -> Access:
+    """Raises InvalidConfig if the token file cannot be used."""
+    tokens = TokenFile(config.token_file, clock) if config.token_file else None
+    return Access(restrictions=config.restrictions, tokens=tokens)
 
 
 async def _unload(manager: Manager) -> None:

@@ -107,6 +107,18 @@ class ResourceExhausted(ServeError):
     code = Code.RESOURCE_EXHAUSTED
 
 
+class Unauthenticated(ServeError):
+    """It is not known who calls: no token, or none that is known."""
+
+    code = Code.UNAUTHENTICATED
+
+
+class PermissionDenied(ServeError):
+    """The caller is known, and may not do this."""
+
+    code = Code.PERMISSION_DENIED
+
+
 class Unimplemented(ServeError):
     """The server does not offer this."""
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+from trivet.cli.flags.access import restrictions
 from trivet.cli.flags.groups import GROUPS
 from trivet.cli.flags.options import grpc_options
 
@@ -53,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     config = ServerConfig(
         repositories=tuple(args.model_repository),
         grpc=grpc_options(args),
+        restrictions=restrictions(args.grpc_restricted_protocol),
+        token_file=args.token_file,
         server_name=args.server_name,
         cache_bytes=args.cache_config,
         exit_on_error=args.exit_on_error,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from trivet.cli.flags import cache, grpc, logging, repository, server, tls
+from trivet.cli.flags import access, cache, grpc, logging, repository, server, tls
 from trivet.cli.flags.flag import Group
 
 GROUPS = (
     Group("model repository", repository.FLAGS),
     Group("gRPC", grpc.FLAGS),
     Group("TLS", tls.FLAGS),
+    Group("who may call", access.FLAGS),
     Group("response cache", cache.FLAGS),
     Group("server", server.FLAGS),
     Group("log", logging.FLAGS),
