@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -12,11 +13,15 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from trivet.cli.flags.access import restrictions
+from trivet.cli.flags.cache import cache_bytes
 from trivet.cli.flags.groups import GROUPS
 from trivet.cli.flags.options import grpc_options
+from trivet.cli.flags.unserved import notices
 
 if TYPE_CHECKING:
     from trivet.app import ServerConfig
+
+log = logging.getLogger(__name__)
 
 HOLD = "TRITONSERVER_DELAY_SCHEDULER"  # for test suites; a variable, as they set it already
 
@@ -37,6 +42,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags; those that Triton has too are spelled as Triton spells them."""
+    parser.usage = "trivet serve --model-repository DIR [--FLAG=VALUE ...]"
     for group in GROUPS:
         shown = parser.add_argument_group(group.title)
         for flag in group.flags:
@@ -51,13 +57,15 @@ def run(args: argparse.Namespace) -> int:
     from trivet.telemetry.logs import log_to_stderr
 
     log_to_stderr(verbose=args.log_verbose > 0)
+    for flag, instead in notices(args):
+        log.warning("flag_without_effect", extra={"flag": flag, "instead": instead})
     config = ServerConfig(
         repositories=tuple(args.model_repository),
         grpc=grpc_options(args),
         restrictions=restrictions(args.grpc_restricted_protocol),
         token_file=args.token_file,
         server_name=args.server_name,
-        cache_bytes=args.cache_config,
+        cache_bytes=cache_bytes(args),
         exit_on_error=args.exit_on_error,
         hold_until=_hold_until(os.environ),
     )

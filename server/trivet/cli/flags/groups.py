@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivet.cli.flags import access, cache, grpc, logging, repository, server, tls
+from trivet.cli.flags import access, cache, grpc, logging, repository, server, tls, unserved
 from trivet.cli.flags.flag import Group
 
 GROUPS = (
@@ -13,4 +13,5 @@ GROUPS = (
     Group("response cache", cache.FLAGS),
     Group("server", server.FLAGS),
     Group("log", logging.FLAGS),
+    Group("Triton's, without effect here", unserved.FLAGS),
 )
