@@ -19,10 +19,16 @@ from trivet.errors import InvalidConfig
 from trivet.frontend.access import Access, Restriction, guarded
 from trivet.frontend.access_rules import Group
 from trivet.frontend.access_tokens import TokenFile
+from trivet.frontend.extras import Extras
+from trivet.frontend.forwarding import HeaderForwarder
+from trivet.frontend.regions import Regions
 from trivet.frontend.services import DEFAULT_SERVER_NAME, methods
 from trivet.model.cache import ResponseCache
 from trivet.repository.manager import Manager
 from trivet.repository.registry import Registry
+from trivet.telemetry.logs import Log
+from trivet.telemetry.trace_settings import TraceSettings
+from trivet.telemetry.tracing import Tracer
 from trivet.transport.grpcio import serving
 from trivet.transport.options import Options, exposure
 
@@ -44,6 +50,10 @@ class ServerConfig:
     cache_bytes: int = 0  # of the response cache; 0: there is none
     exit_on_error: bool = True  # end if a model cannot be loaded, instead of serving the others
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
+    allow_client_shm: bool = False  # tensors in POSIX shared memory that clients name
+    header_forward_pattern: str = ""  # headers that become parameters; empty: none
+    trace: TraceSettings = field(default_factory=TraceSettings)
+    log: Log = field(default_factory=Log)  # of this process, started already
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +89,14 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         await manager.scan()
         stack.push_async_callback(_unload, manager)
         draining = asyncio.Event()
-        table = methods(registry, draining=draining, server_name=config.server_name)
+        tracer = Tracer(clock, config.trace)
+        stack.callback(tracer.close)
+        table = methods(
+            registry,
+            draining=draining,
+            server_name=config.server_name,
+            extras=_extras(config, tracer),
+        )
         table = guarded(table, _access(config, clock))
         port = await stack.enter_async_context(serving(table, config.grpc))
         for danger in exposure(config.grpc, tokens=config.token_file is not None):
@@ -90,6 +107,17 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         if manager.faults and config.exit_on_error:
             raise InvalidConfig(manager.faults)
         yield App(port, registry)
+
+
+def _extras(config: ServerConfig, tracer: Tracer) -> Extras:
+    """Raises InvalidConfig for a pattern that is no regular expression."""
+    pattern = config.header_forward_pattern
+    return Extras(
+        regions=Regions() if config.allow_client_shm else None,
+        forwarder=HeaderForwarder(pattern) if pattern else None,
+        tracer=tracer,
+        log=config.log,
+    )
 
 
 def _access(config: ServerConfig, clock: SystemClock) -> Access:

@@ -50,8 +50,12 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
-    """How long each stage of one answered request took, in nanoseconds."""
+    """How long each stage of one answered request took, in nanoseconds.
 
+    queued_ns: when the first began, on the monotonic clock; 0 where it is not known.
+    """
+
+    queued_ns: int = 0
     queue_ns: int = 0
     compute_input_ns: int = 0
     compute_infer_ns: int = 0
@@ -60,6 +64,7 @@ class Stages:
     @classmethod
     def of(cls, t: Timings) -> Stages:
         return cls(
+            queued_ns=t.queued_ns,
             queue_ns=t.taken_ns - t.queued_ns,
             compute_input_ns=t.merged_ns - t.taken_ns,
             compute_infer_ns=t.computed_ns - t.merged_ns,

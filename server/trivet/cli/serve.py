@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from trivet.cli.flags.access import restrictions
 from trivet.cli.flags.cache import cache_bytes
 from trivet.cli.flags.groups import GROUPS
+from trivet.cli.flags.logs import started_log
 from trivet.cli.flags.options import grpc_options
+from trivet.cli.flags.tracing import trace_settings
 from trivet.cli.flags.unserved import notices
 
 if TYPE_CHECKING:
@@ -54,9 +56,8 @@ def run(args: argparse.Namespace) -> int:
     # grpc tells of a port in use in lines of its own, which say less than ours. Read at its import.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from trivet.app import ServerConfig
-    from trivet.telemetry.logs import log_to_stderr
 
-    log_to_stderr(verbose=args.log_verbose > 0)
+    started = started_log(args)
     for flag, instead in notices(args):
         log.warning("flag_without_effect", extra={"flag": flag, "instead": instead})
     config = ServerConfig(
@@ -68,6 +69,10 @@ def run(args: argparse.Namespace) -> int:
         cache_bytes=cache_bytes(args),
         exit_on_error=args.exit_on_error,
         hold_until=_hold_until(os.environ),
+        allow_client_shm=args.allow_client_shm,
+        header_forward_pattern=args.grpc_header_forward_pattern,
+        trace=trace_settings(args.trace_config or ()),
+        log=started,
     )
     return asyncio.run(_serve(config))
 

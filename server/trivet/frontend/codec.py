@@ -10,13 +10,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from trivet.errors import InvalidInput
-from trivet.frontend.parameters import (
-    check_input_parameters,
-    check_output_parameters,
-    fill_parameters,
-    request_parameters,
-)
+from trivet.errors import InvalidInput, ServeError
+from trivet.frontend.delivery import NONE, Deliveries, deliver
+from trivet.frontend.parameters import REGION, fill_parameters, place_of, request_parameters
+from trivet.frontend.regions import Place, Regions
 from trivet.request import InferRequest, InferResponse, Tensors
 from trivet_protos import wire
 from trivet_protos.generated import grpc_service_pb2 as pb
@@ -44,9 +41,10 @@ def version_of(text: str, model: str) -> int | None:
     )
 
 
-def request_of(message: pb.ModelInferRequest) -> InferRequest:
+def request_of(message: pb.ModelInferRequest, regions: Regions | None = None) -> InferRequest:
     """Read a request. Its arrays are read-only views of the message's own bytes where raw.
 
+    regions: where inputs may be in shared memory; None where that is switched off.
     Raises InvalidInput for a request that is wrong whatever the model, Unimplemented for one that
     asks for what this server does not offer.
     """
@@ -55,16 +53,22 @@ def request_of(message: pb.ModelInferRequest) -> InferRequest:
         model=model,
         version=version_of(message.model_version, model),
         id=message.id,
-        inputs=_inputs(message, model),
+        inputs=_inputs(message, model, regions),
         outputs=_requested_outputs(message, model) if message.outputs else (),
         parameters=request_parameters(message.parameters, model) if message.parameters else {},
     )
 
 
 def fill_response(
-    message: pb.ModelInferResponse, request: InferRequest, response: InferResponse
+    message: pb.ModelInferResponse,
+    request: InferRequest,
+    response: InferResponse,
+    deliveries: Deliveries = NONE,
 ) -> None:
-    """Write an answer: the outputs asked for, in the order asked for, always as raw contents."""
+    """Write an answer: the outputs asked for, in the order asked for, always as raw contents.
+
+    deliveries: outputs that are given back in another way. Raises InvalidInput if one cannot be.
+    """
     message.model_name = response.model
     message.model_version = str(response.version)
     if request.id:
@@ -74,26 +78,55 @@ def fill_response(
     outputs = response.outputs
     for name in request.outputs or outputs:
         array = outputs[name]
+        if name in deliveries:
+            where = f"model '{response.model}': output '{name}'"
+            array, raw = deliver(array, deliveries[name], where)
+        else:
+            raw = wire.encode_raw(array)
         message.outputs.add(name=name, datatype=wire.datatype_of(array), shape=array.shape)
-        message.raw_output_contents.append(wire.encode_raw(array))
+        message.raw_output_contents.append(raw)
 
 
-def _inputs(message: pb.ModelInferRequest, model: str) -> Tensors:
+def _inputs(message: pb.ModelInferRequest, model: str, regions: Regions | None) -> Tensors:
     raws, tensors = message.raw_input_contents, message.inputs
-    if raws and len(raws) != len(tensors):
-        raise _wrong_raw_count(message, model)
+    if raws and len(raws) != (len(tensors) if regions is None else _carried(tensors)):
+        raise _wrong_raw_count(message, model, regions)
     inputs: dict[str, np.ndarray] = {}
-    for place, tensor in enumerate(tensors):
+    unread = iter(raws)
+    for tensor in tensors:
         name = tensor.name
         if name in inputs:
             raise InvalidInput(f"model '{model}': input '{name}' came twice; send each input once")
-        if tensor.parameters:
-            check_input_parameters(tensor, model)
+        place = _place(tensor, model, regions) if tensor.parameters else None
         try:
-            inputs[name] = _array(tensor, raws[place] if raws else None, model)
+            if place:
+                inputs[name] = _from_memory(tensor, place, model)
+            else:
+                inputs[name] = _array(tensor, next(unread, None), model)
         except wire.WireError as error:
             raise InvalidInput(f"model '{model}': input '{name}': {error}") from None
     return inputs
+
+
+def _carried(tensors: Iterable[Input]) -> int:
+    """How many of the inputs are not in shared memory."""
+    return sum(REGION not in tensor.parameters for tensor in tensors)
+
+
+def _place(tensor: Input, model: str, regions: Regions | None) -> Place | None:
+    return place_of(tensor.parameters, f"model '{model}': input '{tensor.name}'", regions)
+
+
+def _from_memory(tensor: Input, place: Place, model: str) -> np.ndarray:
+    where = f"model '{model}': input '{tensor.name}'"
+    if tensor.HasField("contents"):
+        raise InvalidInput(
+            f"{where} has typed contents beside shared memory; send it one way or the other"
+        )
+    try:
+        return wire.decode_raw(place.read(), tensor.datatype, tuple(tensor.shape))
+    except ServeError as error:
+        raise error.prefixed(f"{where}: ") from None
 
 
 def _array(tensor: Input, raw: bytes | None, model: str) -> np.ndarray:
@@ -117,23 +150,23 @@ def _requested_outputs(message: pb.ModelInferRequest, model: str) -> tuple[str, 
             raise InvalidInput(
                 f"model '{model}': output '{output.name}' is asked for twice; ask once"
             )
-        if output.parameters:
-            check_output_parameters(output, model)
         names[output.name] = None
     return tuple(names)
 
 
-def _wrong_raw_count(message: pb.ModelInferRequest, model: str) -> InvalidInput:
+def _wrong_raw_count(
+    message: pb.ModelInferRequest, model: str, regions: Regions | None
+) -> InvalidInput:
     """Of several things wrong, name first what most likely led to the others."""
     for tensor in message.inputs:
-        if tensor.parameters:
-            check_input_parameters(tensor, model)
+        if tensor.parameters and regions is None:
+            _place(tensor, model, regions)
         if tensor.HasField("contents"):
             return _both(tensor, model)
     return InvalidInput(
         f"model '{model}': raw_input_contents has {len(message.raw_input_contents)} entries for"
         f" {len(message.inputs)} inputs ({_names(tensor.name for tensor in message.inputs)});"
-        " send one entry per input, in the inputs' order"
+        " send one entry per input that is not in shared memory, in the inputs' order"
     )
 
 

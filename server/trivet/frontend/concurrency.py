@@ -15,7 +15,7 @@ from collections.abc import (
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from trivet.errors import Unavailable
+from trivet.errors import Draining
 from trivet.frontend.method import Answers
 
 # In flight per call: enough for the largest batches to form from one caller alone, and a bound on
@@ -49,7 +49,7 @@ async def answer_stream(
     flow control holds the caller back.
 
     Ends when all messages are answered. An exception of `answer` ends the stream with it. When
-    `draining` is set, what was read is still answered, and then Unavailable is raised. Closing the
+    `draining` is set, what was read is still answered, and then Draining is raised. Closing the
     generator cancels what is in flight.
     """
     running: set[_Answering] = set()
@@ -103,7 +103,7 @@ async def answer_stream(
                 running.discard(item)
                 free.release()
         if reader.cancelled():
-            raise Unavailable("the server is draining; all that was sent is answered, reconnect")
+            raise Draining("the server is draining; all that was sent is answered, reconnect")
         reader.result()
     finally:
         await _end(reader, drained, *running)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
 from trivet import config_file
@@ -20,18 +20,39 @@ from trivet_protos.generated import grpc_service_pb2 as pb
 _SERVICE = "/inference.GRPCInferenceService/"
 
 # The standard's names of what is really implemented, and no more.
-EXTENSIONS = ("model_configuration", "parameters", "statistics")
+EXTENSIONS = (
+    "classification",
+    "sequence",
+    "schedule_policy",
+    "model_configuration",
+    "parameters",
+    "statistics",
+    "trace",
+    "logging",
+)
 
 Metadata = pb.ModelMetadataResponse
+
+
+def extensions(*, shared_memory: bool) -> Sequence[str]:
+    """What is offered on this server."""
+    return (*EXTENSIONS, "system_shared_memory") if shared_memory else EXTENSIONS
 
 
 class Description:
     """Answers questions about the server and its models."""
 
-    def __init__(self, registry: Registry, draining: asyncio.Event, server_name: str) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        draining: asyncio.Event,
+        server_name: str,
+        extensions: Sequence[str] = EXTENSIONS,
+    ) -> None:
         self._registry = registry
         self._draining = draining
         self._server_name = server_name
+        self._extensions = extensions
         self._version = version("trivet")
 
     def methods(self) -> Methods:
@@ -65,7 +86,7 @@ class Description:
     async def server_metadata(self, message: bytes, call: Call) -> bytes:
         parse(pb.ServerMetadataRequest, message)
         return pb.ServerMetadataResponse(
-            name=self._server_name, version=self._version, extensions=EXTENSIONS
+            name=self._server_name, version=self._version, extensions=self._extensions
         ).SerializeToString()
 
     async def model_metadata(self, message: bytes, call: Call) -> bytes:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from trivet.errors import ServeError, Unimplemented
 from trivet.frontend.codec import fill_response, request_of, version_of
 from trivet.frontend.concurrency import MAX_IN_FLIGHT, answer_stream
+from trivet.frontend.delivery import NONE, Deliveries, deliveries_of
+from trivet.frontend.extras import Extras
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
 from trivet.frontend.refusal import infer_refusal, parse
+from trivet.model.model import Model
 from trivet.repository.registry import Registry
+from trivet.request import InferRequest, InferResponse, Parameters
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _SERVICE = "/inference.GRPCInferenceService/"
@@ -24,11 +29,18 @@ class Inference:
     """Decodes requests, hands them to the models, encodes what they answer."""
 
     def __init__(
-        self, registry: Registry, draining: asyncio.Event, max_in_flight: int = MAX_IN_FLIGHT
+        self,
+        registry: Registry,
+        draining: asyncio.Event,
+        extras: Extras | None = None,
+        max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         """max_in_flight: requests of one stream read and not yet answered."""
         self._registry = registry
         self._draining = draining
+        extras = extras or Extras()
+        self._regions, self._forwarder = extras.regions, extras.forwarder
+        self._tracer = extras.tracer
         self._max_in_flight = max_in_flight
 
     def methods(self) -> Methods:
@@ -43,7 +55,7 @@ class Inference:
         try:
             asked = parse(pb.ModelInferRequest, message)
             answer = pb.ModelInferResponse()
-            await self._infer(asked, answer, unary=True)
+            await self._infer(asked, answer, self._forwarded(call), unary=True)
             return answer.SerializeToString()
         except Exception as error:
             raise _refusal(error, asked) from None
@@ -56,22 +68,25 @@ class Inference:
         on; with the header `triton_grpc_error: true` it ends the stream with its status.
         """
         in_band = call.metadata.get("triton_grpc_error") != "true"
+        forwarded = self._forwarded(call)
         return answer_stream(
             messages,
-            lambda message: self._streamed(message, in_band=in_band),
+            lambda message: self._streamed(message, forwarded, in_band=in_band),
             in_order=True,
             draining=self._draining,
             limit=self._max_in_flight,
         )
 
-    def _streamed(self, message: bytes, *, in_band: bool) -> Coroutine[Any, Any, bytes] | Answers:
+    def _streamed(
+        self, message: bytes, forwarded: Parameters | None, *, in_band: bool
+    ) -> Coroutine[Any, Any, bytes] | Answers:
         try:
             asked = parse(pb.ModelInferRequest, message)
         except Exception as error:
             return _refused(error, in_band=in_band)
         if self._is_decoupled(asked):
-            return self._many(asked, in_band=in_band)
-        return self._one(asked, in_band=in_band)
+            return self._many(asked, forwarded, in_band=in_band)
+        return self._one(asked, forwarded, in_band=in_band)
 
     def _is_decoupled(self, asked: pb.ModelInferRequest) -> bool:
         try:
@@ -81,28 +96,36 @@ class Inference:
         except ServeError:
             return False  # it is refused when its turn comes
 
-    async def _one(self, asked: pb.ModelInferRequest, *, in_band: bool) -> bytes:
+    async def _one(
+        self, asked: pb.ModelInferRequest, forwarded: Parameters | None, *, in_band: bool
+    ) -> bytes:
         try:
             answer = pb.ModelStreamInferResponse()
-            await self._infer(asked, answer.infer_response, unary=False)
+            await self._infer(asked, answer.infer_response, forwarded, unary=False)
             # One answer per request: each is its request's last.
             answer.infer_response.parameters[_FINAL].bool_param = True
             return answer.SerializeToString()
         except Exception as error:
             return _told(error, asked, in_band=in_band).SerializeToString()
 
-    async def _many(self, asked: pb.ModelInferRequest, *, in_band: bool) -> Answers:
+    async def _many(
+        self, asked: pb.ModelInferRequest, forwarded: Parameters | None, *, in_band: bool
+    ) -> Answers:
         """The answers of a decoupled model to one request."""
         try:
-            request, final = request_of(asked), False
+            request, final = self._request(asked, forwarded), False
             with self._registry.acquire(request.model, request.version) as model:
+                deliveries = self._deliveries(asked, model)
+                trace = self._tracer.sample(request) if self._tracer.on else None
                 async with aclosing(model.stream(request)) as responses:
                     async for response in responses:
                         answer = pb.ModelStreamInferResponse()
-                        fill_response(answer.infer_response, request, response)
+                        fill_response(answer.infer_response, request, response, deliveries)
                         final = response.final
                         answer.infer_response.parameters[_FINAL].bool_param = final
                         yield answer.SerializeToString()
+                if trace:
+                    trace.done(None, model.version)
                 if not final and _wants_empty_final(asked):
                     yield _empty_final(asked, model.version)
         except Exception as error:
@@ -112,17 +135,49 @@ class Inference:
             yield failure.SerializeToString()
 
     async def _infer(
-        self, asked: pb.ModelInferRequest, answer: pb.ModelInferResponse, *, unary: bool
+        self,
+        asked: pb.ModelInferRequest,
+        answer: pb.ModelInferResponse,
+        forwarded: Parameters | None,
+        *,
+        unary: bool,
     ) -> None:
-        request = request_of(asked)
+        request = self._request(asked, forwarded)
         with self._registry.acquire(request.model, request.version) as model:
             if unary and model.config.decoupled:
                 raise Unimplemented(
                     f"model '{request.model}': ModelInfer cannot carry the answers of a decoupled"
                     " model; ask it through ModelStreamInfer"
                 )
+            deliveries = self._deliveries(asked, model)
+            if self._tracer.on:
+                response = await self._traced(model, request)
+            else:
+                response = await model.infer(request)
+        fill_response(answer, request, response, deliveries)
+
+    async def _traced(self, model: Model, request: InferRequest) -> InferResponse:
+        trace, response = self._tracer.sample(request), None
+        try:
             response = await model.infer(request)
-        fill_response(answer, request, response)
+            return response
+        finally:
+            if trace:
+                trace.done(response, model.version)
+
+    def _forwarded(self, call: Call) -> Parameters | None:
+        return self._forwarder.parameters(call.metadata) if self._forwarder else None
+
+    def _request(self, asked: pb.ModelInferRequest, forwarded: Parameters | None) -> InferRequest:
+        request = request_of(asked, self._regions)
+        if forwarded:
+            return replace(request, parameters={**request.parameters, **forwarded})
+        return request
+
+    def _deliveries(self, asked: pb.ModelInferRequest, model: Model) -> Deliveries:
+        if not asked.outputs:
+            return NONE
+        return deliveries_of(asked, model.config, model.labels, self._regions)
 
 
 async def _refused(error: Exception, *, in_band: bool) -> bytes:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trivet.errors import InvalidInput, Unimplemented
+from trivet.errors import InvalidInput, ServeError, Unimplemented
+from trivet.frontend.regions import Place, Regions, place_in
 from trivet.request import Parameters, ParameterValue
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _RESERVED = "triton_"
 _SHARED_MEMORY = "shared_memory_"
+REGION = "shared_memory_region"
+_OFFSET = "shared_memory_offset"
+_BYTE_SIZE = "shared_memory_byte_size"
+_CHOICE = "parameter_choice"
 _INTEGERS = ("int64_param", "uint64_param")
+
+SHARED_MEMORY_OFF = (
+    "shared memory is switched off on this server (--allow-client-shm=true switches it on); send"
+    " the tensor in the request, and read it from the answer"
+)
 
 # What the protocol itself gives a meaning to, with the fields its value may come in. Everything
 # else is the model's business and reaches it unseen.
@@ -33,7 +43,7 @@ def request_parameters(
     """
     values: dict[str, ParameterValue] = {}
     for name, parameter in parameters.items():
-        field = parameter.WhichOneof("parameter_choice")
+        field = parameter.WhichOneof(_CHOICE)
         if field is None:
             raise InvalidInput(
                 f"model '{model}': parameter '{name}' has no value; set one field of it"
@@ -47,22 +57,43 @@ def request_parameters(
     return values
 
 
-def check_input_parameters(tensor: pb.ModelInferRequest.InferInputTensor, model: str) -> None:
-    """Refuse what an input asks for and this server does not offer; the rest has no meaning."""
-    _refuse_shared_memory(tensor.parameters, f"model '{model}': input '{tensor.name}'")
+def is_reserved(name: str) -> bool:
+    """Whether the protocol itself gives a request's parameter of this name a meaning."""
+    return name in _KNOWN or name.startswith(_RESERVED)
 
 
-def check_output_parameters(
-    tensor: pb.ModelInferRequest.InferRequestedOutputTensor, model: str
-) -> None:
-    """Refuse what an output is asked for and this server does not offer."""
-    where = f"model '{model}': output '{tensor.name}'"
-    _refuse_shared_memory(tensor.parameters, where)
-    if "classification" in tensor.parameters:
-        raise Unimplemented(
-            f"{where}: the parameter 'classification' would answer the best classes with their"
-            " labels, and this version does not offer it; leave it out and rank the values yourself"
+def place_of(
+    parameters: Mapping[str, pb.InferParameter], where: str, regions: Regions | None
+) -> Place | None:
+    """Where in shared memory a tensor's bytes are; None for one that travels in the message.
+
+    parameters: of an input or of an output asked for. Raises Unimplemented where shared memory is
+    off (`regions` is None), NotFound for an unknown region, InvalidInput for anything else.
+    """
+    if not any(name.startswith(_SHARED_MEMORY) for name in parameters):
+        return None
+    if regions is None:
+        raise Unimplemented(f"{where}: {SHARED_MEMORY_OFF}")
+    if REGION not in parameters or parameters[REGION].WhichOneof(_CHOICE) != "string_param":
+        raise InvalidInput(
+            f"{where}: parameter '{REGION}' names no region; send it as string_param"
         )
+    offset = whole_number(parameters, _OFFSET, where) if _OFFSET in parameters else 0
+    byte_size = whole_number(parameters, _BYTE_SIZE, where)
+    try:
+        return place_in(regions.get(parameters[REGION].string_param), offset, byte_size)
+    except ServeError as error:
+        raise error.prefixed(f"{where}: ") from None
+
+
+def whole_number(parameters: Mapping[str, pb.InferParameter], name: str, where: str) -> int:
+    """The value of a tensor's parameter. Raises InvalidInput if it is missing or no integer."""
+    field = parameters[name].WhichOneof(_CHOICE) if name in parameters else None
+    if field not in _INTEGERS:
+        came = f"came as {field}" if field else "is missing"
+        raise InvalidInput(f"{where}: parameter '{name}' {came}; send it as int64_param")
+    value: int = getattr(parameters[name], field)
+    return value
 
 
 def fill_parameters(target: Mapping[str, pb.InferParameter], values: Parameters) -> None:
@@ -96,12 +127,4 @@ def _check_reserved(name: str, model: str) -> None:
         raise InvalidInput(
             f"model '{model}': parameter '{name}' is unknown: names that begin with '{_RESERVED}'"
             " are reserved; rename it"
-        )
-
-
-def _refuse_shared_memory(parameters: Mapping[str, pb.InferParameter], where: str) -> None:
-    if any(name.startswith(_SHARED_MEMORY) for name in parameters):
-        raise Unimplemented(
-            f"{where}: shared memory is switched off on this server; send the tensor in the"
-            " request, and read it from the answer"
         )

@@ -30,6 +30,7 @@ def with_prefix(prefix: str, error: ServeError) -> ServeError:
     """The same failure, its text begun with where it happened."""
     prefixed = ServeError(prefix + error.message)
     prefixed.code = error.code
+    prefixed.retry_after_s = error.retry_after_s
     return prefixed
 
 

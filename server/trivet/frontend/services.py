@@ -6,10 +6,13 @@ import asyncio
 
 from trivet.frontend import reflection, unoffered
 from trivet.frontend.cost import Cost
-from trivet.frontend.description import Description
+from trivet.frontend.description import Description, extensions
+from trivet.frontend.extras import Extras
 from trivet.frontend.health import Health
 from trivet.frontend.inference import Inference
 from trivet.frontend.method import Methods
+from trivet.frontend.settings import Settings
+from trivet.frontend.shared_memory import SharedMemoryService
 from trivet.frontend.text import Text
 from trivet.repository.registry import Registry
 
@@ -18,18 +21,26 @@ DEFAULT_SERVER_NAME = "triton"
 
 
 def methods(
-    registry: Registry, *, draining: asyncio.Event, server_name: str = DEFAULT_SERVER_NAME
+    registry: Registry,
+    *,
+    draining: asyncio.Event,
+    server_name: str = DEFAULT_SERVER_NAME,
+    extras: Extras | None = None,
 ) -> Methods:
     """Every method of every service, for a transport to serve.
 
     draining: set it to take leave. From then on health and readiness say no, watchers are told and
     let go, and streams are ended once all they have read is answered; unary calls are answered as
     before for as long as the transport lets them in.
-    server_name: what ServerMetadata tells.
+    server_name: what ServerMetadata tells. extras: None where all of them are off.
     """
+    extras = extras or Extras()
+    names = extensions(shared_memory=extras.regions is not None)
     table = {
-        **Description(registry, draining, server_name).methods(),
-        **Inference(registry, draining).methods(),
+        **Description(registry, draining, server_name, names).methods(),
+        **Inference(registry, draining, extras).methods(),
+        **SharedMemoryService(extras.regions).methods(),
+        **Settings(registry, extras.tracer, extras.log).methods(),
         **unoffered.methods(),
         **Text(registry, draining).methods(),
         **Cost(registry).methods(),

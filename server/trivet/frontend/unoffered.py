@@ -7,25 +7,10 @@ from trivet.frontend.method import Call, Methods, Unary
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _LOADS = "the models of the repository are loaded when the server starts; restart it to change them"
-_SHARES = "send tensors in the request, and read them from the answer"
 
 UNOFFERED: dict[str, tuple[str, str]] = {  # RPC -> what it would do, what to do instead
     "RepositoryModelLoad": ("load or reload a model while the server runs", _LOADS),
     "RepositoryModelUnload": ("unload a model while the server runs", _LOADS),
-    "SystemSharedMemoryStatus": ("list the registered shared-memory regions", _SHARES),
-    "SystemSharedMemoryRegister": ("register a shared-memory region for tensors", _SHARES),
-    "SystemSharedMemoryUnregister": ("forget a shared-memory region", _SHARES),
-    "CudaSharedMemoryStatus": ("list the registered regions of GPU memory", _SHARES),
-    "CudaSharedMemoryRegister": ("register a region of GPU memory for tensors", _SHARES),
-    "CudaSharedMemoryUnregister": ("forget a region of GPU memory", _SHARES),
-    "TraceSetting": (
-        "read or change what is traced",
-        "ModelStatistics counts the time of each stage",
-    ),
-    "LogSettings": (
-        "read or change what is logged",
-        "set the log level when the server is started",
-    ),
 }
 
 

@@ -9,6 +9,7 @@ from trivet.backend.contract import Artifact
 from trivet.clock import Clock
 from trivet.config import ModelConfig
 from trivet.model.cache import CacheShare, key_of
+from trivet.model.labels import Labels
 from trivet.model.validation import Validator
 from trivet.request import InferRequest, InferResponse, Stages, Timings
 from trivet.scheduling.scheduler import Scheduler, StreamScheduler
@@ -27,11 +28,13 @@ class Model:
         clock: Clock,
         artifacts: Sequence[Artifact] = (),
         cache: CacheShare | None = None,
+        labels: Labels | None = None,
     ) -> None:
         """cache: where answers are kept; None for a model whose requests are all computed."""
         self.config = config
         self.version = version
         self.statistics = statistics
+        self.labels = labels or {}
         self._scheduler = scheduler
         self._clock = clock
         self._artifacts = artifacts

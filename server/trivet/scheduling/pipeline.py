@@ -154,6 +154,7 @@ def _is_chain(steps: Sequence[OrderedStep]) -> bool:
 def _sum(stages: Iterable[Stages]) -> Stages:
     stages = tuple(stages)
     return Stages(
+        queued_ns=min((stage.queued_ns for stage in stages if stage.queued_ns), default=0),
         queue_ns=sum(stage.queue_ns for stage in stages),
         compute_input_ns=sum(stage.compute_input_ns for stage in stages),
         compute_infer_ns=sum(stage.compute_infer_ns for stage in stages),

@@ -9,7 +9,7 @@ from itertools import count
 
 from trivet.clock import Clock
 from trivet.config import BatchPolicy, ModelConfig, QueuePolicy, TimeoutAction
-from trivet.errors import QueueFull, Unavailable
+from trivet.errors import QueueFull, QueueTimeout
 from trivet.scheduling.alarm import Alarm
 from trivet.scheduling.deadlines import (
     NEVER,
@@ -148,7 +148,7 @@ class RequestQueue:
             waited_us = (now_ns - slot.queued_ns) // 1_000
             allowed_us = (slot.expires_ns - slot.queued_ns) // 1_000
             message = expired_message(self._config.name, waited_us, allowed_us)
-            slot.reject(Unavailable(message))
+            slot.reject(QueueTimeout(message))
             return
         slot.expires_ns = NEVER
         slot.rank = (slot.level, True, next(self._arrivals))

@@ -33,7 +33,9 @@ async def test_the_server_tells_its_name_its_version_and_what_it_implements(
     told = await stub.ServerMetadata(pb.ServerMetadataRequest())
     assert told.name == "triton"
     assert told.version == version("trivet")
-    assert list(told.extensions) == ["model_configuration", "parameters", "statistics"]
+    offered = {"model_configuration", "parameters", "statistics", "classification", "sequence"}
+    assert {*offered, "schedule_policy", "trace", "logging"} <= set(told.extensions)
+    assert not {"system_shared_memory", "cuda_shared_memory"} & set(told.extensions)
 
 
 async def test_readiness_follows_the_models_and_ends_with_draining(

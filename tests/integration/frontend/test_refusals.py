@@ -221,10 +221,6 @@ UNOFFERED: dict[str, tuple[Change, list[str]]] = {
         ["input 'B'", OFF],
     ),
     "an output in shared memory": (output(shared_memory_region=SHARED), ["output 'OUT'", OFF]),
-    "classification": (
-        output(classification=pb.InferParameter(int64_param=3)),
-        ["output 'OUT'", "'classification'", "does not offer", "rank the values yourself"],
-    ),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivet.cli.flags import access, cache, grpc, logging, repository, server, tls, unserved
+from trivet.cli.flags import access, cache, grpc, inference, logging, repository, server, tls, tracing, unserved
 from trivet.cli.flags.flag import Group
 
 GROUPS = (
@@ -10,8 +10,10 @@ GROUPS = (
     Group("gRPC", grpc.FLAGS),
     Group("TLS", tls.FLAGS),
     Group("who may call", access.FLAGS),
+    Group("requests", inference.FLAGS),
     Group("response cache", cache.FLAGS),
     Group("server", server.FLAGS),
     Group("log", logging.FLAGS),
+    Group("traces", tracing.FLAGS),
     Group("Triton's, without effect here", unserved.FLAGS),
 )

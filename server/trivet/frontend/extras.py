@@ -1,0 +1,28 @@
+"""What an operator may switch on, or change while serving; each costs next to nothing while off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trivet.clock import SystemClock
+from trivet.frontend.forwarding import HeaderForwarder
+from trivet.frontend.regions import Regions
+from trivet.telemetry.logs import Log
+from trivet.telemetry.tracing import Tracer
+
+
+def _tracing_nothing() -> Tracer:
+    return Tracer(SystemClock())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """regions: tensors in shared memory; None: refused. forwarder: headers that become parameters.
+
+    tracer, log: what TraceSetting and LogSettings change.
+    """
+
+    regions: Regions | None = None
+    forwarder: HeaderForwarder | None = None
+    tracer: Tracer = field(default_factory=_tracing_nothing)
+    log: Log = field(default_factory=Log)

@@ -1,0 +1,173 @@
+"""Which requests are traced, and what a trace tells: made of a request's Stages when it is done.
+
+A server that traces nothing asks one attribute per request, `Tracer.on`. What is written is the
+TraceFile's business; another exporter takes its place by taking the same records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+
+from trivet.clock import Clock
+from trivet.request import InferRequest, InferResponse, Stages, Tensors
+from trivet.telemetry.trace_file import Record, TraceFile
+from trivet.telemetry.trace_settings import TENSORS, TIMESTAMPS, Changes, TraceSettings, changed
+from trivet_protos import wire
+
+
+@dataclass(slots=True)
+class _Sampler:
+    """Counts requests under one set of settings."""
+
+    settings: TraceSettings
+    owner: str  # the model whose own they are, or ""
+    seen: int = 0
+
+    def takes(self) -> bool:
+        """Whether the next request is traced; counts it."""
+        if not self.settings.are_on:
+            return False
+        self.seen += 1
+        if self.seen % self.settings.rate:
+            return False
+        if self.settings.count > 0:
+            self.settings = replace(self.settings, count=self.settings.count - 1)
+        return True
+
+
+@dataclass(slots=True)
+class Trace:
+    """One traced request that is under way."""
+
+    tracer: Tracer
+    sampler: _Sampler
+    request: InferRequest
+    started_ns: int
+
+    def done(self, response: InferResponse | None, version: int) -> None:
+        """The request is over. response: None if it failed, or had many answers."""
+        self.tracer.write(self, response, version)
+
+
+class Tracer:
+    """Samples requests and writes what became of them."""
+
+    def __init__(self, clock: Clock, settings: TraceSettings | None = None) -> None:
+        """settings: the operator's, to which a cleared setting goes back."""
+        self._clock = clock
+        self._default = settings or TraceSettings()
+        self._global = _Sampler(self._default, "")
+        self._changes: dict[str, dict[str, tuple[str, ...]]] = {}  # of models, by name
+        self._own: dict[str, _Sampler] = {}
+        self._file = TraceFile(self._default.file)
+        self._ids = count(1)
+        self.on = self._default.are_on
+
+    def settings(self, model: str = "") -> TraceSettings:
+        """What holds for a model, or with an empty name for all without settings of their own."""
+        return self._sampler(model).settings
+
+    def update(self, model: str, changes: Changes) -> None:
+        """Change settings. Raises InvalidInput or Unimplemented, and then changes nothing."""
+        if model:
+            self._update_model(model, changes)
+        else:
+            new = changed(self._global.settings, changes, self._default)
+            self._global = _Sampler(new, "")
+            for name, own in self._changes.items():  # what a model does not set itself follows
+                left = self._own[name].settings.count
+                again = changed(new, own, new)
+                again = replace(again, count=left) if "trace_count" in own else again
+                self._own[name] = _Sampler(again, name)
+        samplers = (self._global, *self._own.values())
+        self.on = any(sampler.settings.are_on for sampler in samplers)
+
+    def sample(self, request: InferRequest) -> Trace | None:
+        """A trace if this request is to have one. Ask only while `on`."""
+        sampler = self._sampler(request.model)
+        if not sampler.takes():
+            return None
+        return Trace(self, sampler, request, self._clock.now_ns())
+
+    def write(self, trace: Trace, response: InferResponse | None, version: int) -> None:
+        """Write a trace that is done."""
+        settings = trace.sampler.settings
+        stages = response.stages if response else Stages()
+        number, ended_ns = next(self._ids), self._clock.now_ns()
+        records: list[Record] = [_head(number, trace.request.model, version, trace.request.id)]
+        if TIMESTAMPS in settings.levels:
+            own = () if response and response.steps else _stamps(stages)
+            stamps = [("REQUEST_START", trace.started_ns), *own, ("REQUEST_END", ended_ns)]
+            records += (_stamp(number, name, ns) for name, ns in stamps)
+        if TENSORS in settings.levels:
+            records += _tensors(number, "TENSOR_QUEUE_INPUT", trace.request.inputs)
+            outputs = response.outputs if response else {}
+            records += _tensors(number, "TENSOR_BACKEND_OUTPUT", outputs)
+        if response and TIMESTAMPS in settings.levels:
+            for model, step in response.steps.items():
+                child = next(self._ids)
+                records.append(_head(child, model, -1, trace.request.id) | {"parent_id": number})
+                records += (_stamp(child, name, ns) for name, ns in _stamps(step))
+        self._file.write(records, trace.sampler.owner, settings.log_frequency)
+
+    def close(self) -> None:
+        """Write what is collected."""
+        self._file.close()
+
+    def _sampler(self, model: str) -> _Sampler:
+        return self._own.get(model, self._global)
+
+    def _update_model(self, model: str, changes: Changes) -> None:
+        common = self._global.settings
+        new = changed(self.settings(model), changes, common)
+        own = self._changes.get(model, {}) | {name: tuple(v) for name, v in changes.items()}
+        own = {name: values for name, values in own.items() if values}  # cleared: the common one
+        if own:
+            self._changes[model], self._own[model] = own, _Sampler(new, model)
+        else:
+            self._changes.pop(model, None)
+            self._own.pop(model, None)
+
+
+def _head(number: int, model: str, version: int, request_id: str) -> Record:
+    head: Record = {"id": number, "model_name": model, "model_version": version}
+    return head | {"request_id": request_id} if request_id else head
+
+
+def _stamp(number: int, name: str, ns: int) -> Record:
+    return {"id": number, "timestamps": [{"name": name, "ns": ns}]}
+
+
+def _stamps(stages: Stages) -> Iterator[tuple[str, int]]:
+    """When each stage began or ended, on the monotonic clock; nothing if it is not known."""
+    if not stages.queued_ns:
+        return
+    names = ("QUEUE_START", "COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START")
+    took = (stages.queue_ns, stages.compute_input_ns, stages.compute_infer_ns)
+    ns = stages.queued_ns
+    for name, lasted_ns in zip(names, (*took, stages.compute_output_ns), strict=True):
+        yield name, ns
+        ns += lasted_ns
+    yield "COMPUTE_END", ns
+
+
+def _tensors(number: int, activity: str, tensors: Tensors) -> Iterator[Record]:
+    for name, array in tensors.items():
+        yield {
+            "id": number,
+            "activity": activity,
+            "tensor": {
+                "name": name,
+                "data": ",".join(map(_value, array.ravel().tolist())),
+                "shape": ",".join(map(str, np.shape(array))),
+                "dtype": wire.datatype_of(array),
+            },
+        }
+
+
+def _value(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
