@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tests.bench.results import Row, at_most
+from tests.bench.setting import Setting, say
+from tests.harness.instances import irreplaceable
 from trivet.backend.contract import Answer, Batch
 from trivet.clock import SystemClock
 from trivet.config import BatchOrder, BatchPolicy, ModelConfig, Priorities, QueuePolicy, TensorSpec
@@ -67,7 +70,7 @@ async def measure(config: ModelConfig) -> tuple[float, float]:
     """Microseconds of CPU per request, and requests per batch."""
     statistics = Statistics()
     instances = [(Nothing(), Executor("nothing"))]
-    scheduler = BatchScheduler(config, 1, instances, statistics, SystemClock())
+    scheduler = BatchScheduler(config, 1, irreplaceable(instances), statistics, SystemClock())
     by_length = config.dynamic_batching and config.dynamic_batching.order is BatchOrder.LENGTH
 
     async def call(number: int, times: int) -> None:
@@ -85,18 +88,35 @@ async def measure(config: ModelConfig) -> tuple[float, float]:
     return spent * 1e6 / asked, asked / statistics.execution_count
 
 
-def main() -> None:
+def cases() -> Iterator[tuple[str, ModelConfig]]:
     for name, policy, queue_policy, priorities in CASES:
-        config = ModelConfig(
-            name="m",
-            max_batch_size=32,
-            inputs=(TensorSpec(name="X", datatype="INT64", dims=(-1,)),),
-            dynamic_batching=policy,
-            queue_policy=queue_policy,
-            priorities=priorities,
+        yield (
+            name,
+            ModelConfig(
+                name="m",
+                max_batch_size=32,
+                inputs=(TensorSpec(name="X", datatype="INT64", dims=(-1,)),),
+                dynamic_batching=policy,
+                queue_policy=queue_policy,
+                priorities=priorities,
+            ),
         )
-        cost_us, rows = min(asyncio.run(measure(config)) for _ in range(RUNS))
-        print(f"{name:30} {cost_us:6.1f} us CPU per request, {rows:4.1f} requests per batch")
+
+
+def rows(setting: Setting) -> list[Row]:
+    """For `make bench`: every policy, the costs of its runs."""
+    found = []
+    for name, config in cases():
+        costs_us = [asyncio.run(measure(config))[0] for _ in range(setting.times(RUNS))]
+        say(f"scheduling {name}: {min(costs_us):.1f} us")
+        found.append(Row(f"scheduling {name}: CPU per request, us", costs_us, at_most(30)))
+    return found
+
+
+def main() -> None:
+    for name, config in cases():
+        cost_us, held = min(asyncio.run(measure(config)) for _ in range(RUNS))
+        print(f"{name:30} {cost_us:6.1f} us CPU per request, {held:4.1f} requests per batch")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ import numpy as np
 from trivet.backend.contract import Answer, Batch, LoadContext, Rows, Sender, Signature
 from trivet.backend.stacked import Stacked
 from trivet.config import ModelConfig, TensorSpec
-from trivet.errors import EngineFailed, Fault
+from trivet.errors import EngineFailed, Fault, InstanceDied
 from trivet.request import Tensors
 from trivet_backends.parameters import Parameter, Reader, switch, text, whole
 
@@ -39,6 +40,8 @@ DELAY_US_PER_TOKEN = whole(
 )
 FAIL = switch("fail", False, "Every execute raises.")
 POISON = text("poison", "", "A first input that holds this value makes its whole batch raise.")
+DIE = text("die", "", "A first input that holds this value kills the instance that gets it.")
+INSTANCES = whole("instances_in_all", 0, "Instances that can be made, dead ones included; 0: any.")
 FAIL_TO_OPEN = switch("fail_to_open", False, "Opening is refused.")
 ANSWERS = whole("answers_per_request", 1, "Answers that a decoupled model gives a request.")
 ANSWERS_INPUT = text("answers_input", "", "An input whose first element says how many, instead.")
@@ -49,6 +52,8 @@ PARAMETERS: tuple[Parameter[Any], ...] = (
     DELAY_US_PER_TOKEN,
     FAIL,
     POISON,
+    DIE,
+    INSTANCES,
     FAIL_TO_OPEN,
     ANSWERS,
     ANSWERS_INPUT,
@@ -101,6 +106,8 @@ class FakeBackend:
             delay_us_per_token=reader.value(DELAY_US_PER_TOKEN),
             fail=reader.value(FAIL),
             poison=reader.value(POISON),
+            die=reader.value(DIE),
+            instances=reader.value(INSTANCES),
             answers=reader.value(ANSWERS),
             answers_input=reader.value(ANSWERS_INPUT),
             fail_after=reader.value(FAIL_AFTER),
@@ -135,13 +142,18 @@ class Behaviour:
     delay_us_per_token: int
     fail: bool
     poison: str
+    die: str
+    instances: int
     answers: int
     answers_input: str
     fail_after: int
     tell_final: bool
 
     def apply(self, first: np.ndarray) -> None:
-        """Take the time, and raise EngineFailed if so asked. first: the first input, padded."""
+        """Take the time, and raise EngineFailed or InstanceDied if so asked.
+
+        first: the first input, padded.
+        """
         delay_us = self.delay_us + self.delay_us_per_token * first.size
         if delay_us:
             time.sleep(delay_us / 1_000_000)
@@ -149,6 +161,8 @@ class Behaviour:
             raise EngineFailed("fake: told to fail")
         if self.poison and _holds(first, self.poison):
             raise EngineFailed(f"fake: poisoned by {self.poison}")
+        if self.die and _holds(first, self.die):
+            raise InstanceDied(f"fake: killed by {self.die}")
 
     def count(self, inputs: Tensors) -> int:
         """How many answers a decoupled model gives to these inputs."""
@@ -164,6 +178,7 @@ class FakeArtifact:
         self._backend = backend
         self._behaviour = behaviour
         self._signature = told
+        self._made = count(1)
 
     @property
     def signature(self) -> Signature:
@@ -171,6 +186,9 @@ class FakeArtifact:
         return self._signature
 
     def instance(self, config: ModelConfig) -> FakeInstance:
+        """Raises EngineFailed for one more than `instances_in_all`."""
+        if 0 < self._behaviour.instances < next(self._made):
+            raise EngineFailed(f"fake: told to make {self._behaviour.instances} instances in all")
         return FakeInstance(self._backend, self._behaviour, config)
 
     def close(self) -> None:
@@ -188,23 +206,27 @@ class FakeInstance:
         self._batches = config.max_batch_size > 0
         self._stacked = Stacked(self._echo, config)
         self._rows: tuple[int, ...] = ()  # of the requests being executed
+        self._died: InstanceDied | None = None
 
     def execute(self, batch: Batch) -> Sequence[Answer]:
+        """Echo the batch. Raises as the parameters say; once dead, InstanceDied for ever."""
+        self._check_alive()
         firsts = [request.inputs[self._inputs[0]] for request in batch.requests]
         self._rows = tuple(len(first) if self._batches else 1 for first in firsts)
         return self._stacked.execute(batch)
 
     def stream(self, request: Rows, answers: Sender) -> None:
-        """Echo the request several times. Raises EngineFailed where the parameters say so."""
+        """Echo the request several times. Raises as the parameters say."""
+        self._check_alive()
         first = request.inputs[self._inputs[0]]
         rows = len(first) if self._batches else 1
         self._backend.pass_gate(Executed(rows=(rows,), elements=first.size))
-        count = self._behaviour.count(request.inputs)
-        for place in range(count):
+        answers_due = self._behaviour.count(request.inputs)
+        for place in range(answers_due):
             if answers.is_cancelled():
                 return
-            self._behaviour.apply(first)
-            final = self._behaviour.tell_final and place == count - 1
+            self._apply(first)
+            final = self._behaviour.tell_final and place == answers_due - 1
             answers.send(Answer(self._echoes(request.inputs), {"answer": place}), final=final)
             if place + 1 == self._behaviour.fail_after:
                 raise EngineFailed(f"fake: told to fail after {place + 1} answers")
@@ -215,8 +237,19 @@ class FakeInstance:
     def _echo(self, inputs: Tensors) -> Tensors:
         first = inputs[self._inputs[0]]
         self._backend.pass_gate(Executed(rows=self._rows, elements=first.size))
-        self._behaviour.apply(first)
+        self._apply(first)
         return self._echoes(inputs)
+
+    def _apply(self, first: np.ndarray) -> None:
+        try:
+            self._behaviour.apply(first)
+        except InstanceDied as died:
+            self._died = died
+            raise
+
+    def _check_alive(self) -> None:
+        if self._died is not None:
+            raise InstanceDied(self._died.message, idle=True)
 
     def _echoes(self, inputs: Tensors) -> Tensors:
         echoed = zip(self._outputs, self._inputs, strict=False)  # an input may have no echo

@@ -74,11 +74,15 @@ class Instance(Protocol):
         """Answer every request of the batch, in order; called by one thread, never concurrently.
 
         A request at fault gets a ServeError in its place. Raising fails the whole batch, which is
-        then tried once more, request by request.
+        then tried once more, request by request. InstanceDied says that this instance can run
+        nothing any more: another is made in its place and takes these requests, one by one.
         """
 
     def close(self) -> None:
-        """Called once, after the last execute() has returned; calling it again does nothing."""
+        """Called once, after the last execute() has returned; calling it again does nothing.
+
+        Of an instance that died, too, in its own thread, perhaps while another is being made.
+        """
 
 
 @runtime_checkable

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -21,12 +20,12 @@ from trivet.config_file import Faults
 from trivet.model.affinity import check_affinity, keep_to, opened_on, usable_cores
 from trivet.model.cache import CacheShare, ResponseCache
 from trivet.model.completion import completed
-from trivet.model.labels import labels_of
 from trivet.model.model import Model
 from trivet.model.warm_up import Sample, samples_of, warm_up
 from trivet.scheduling.batching import BatchScheduler
 from trivet.scheduling.decoupled import DecoupledScheduler
 from trivet.scheduling.executor import Executor
+from trivet.scheduling.instances import Instances, Make
 from trivet.scheduling.pipeline import Members, PipelineScheduler
 from trivet.scheduling.scheduler import Scheduler
 from trivet.scheduling.sequence import SequenceScheduler
@@ -73,15 +72,17 @@ class Loader:
             engine = completed(engine, artifact.signature, context.where, faults)
             faults.raise_if_any()
             first = await asyncio.to_thread(samples_of, engine, context.path.parent, faults)
-            config = client_config(engine, written)
-            labels = await asyncio.to_thread(labels_of, config, context.path.parent, faults)
             faults.raise_if_any()
+            config = client_config(engine, written)
             config = _with_instances(config, artifact)
-            instances = [
-                await self._instance(artifact, engine, first, f"{config.name}-{number}", undo)
-                for number in range(config.instance_count)
-            ]
+            make = self._make(artifact, engine, first)
+            pairs = []
+            for number in range(config.instance_count):
+                instance, executor = await make(number)
+                undo.push_async_callback(_close, instance, executor)
+                pairs.append((instance, executor))
             undo.pop_all()
+        instances = Instances(config.name, context.version, self.clock, pairs, make)
         statistics = Statistics()
         scheduler = self._scheduler(config, context.version, instances, initial, statistics)
         return Model(
@@ -92,14 +93,14 @@ class Loader:
             self.clock,
             (artifact,),
             self._share_of_cache(config, context.version),
-            labels,
+            instances,
         )
 
     def _scheduler(
         self,
         config: ModelConfig,
         version: int,
-        instances: Sequence[tuple[Instance, Executor]],
+        instances: Instances,
         initial: Mapping[str, np.ndarray],
         statistics: Statistics,
     ) -> Scheduler:
@@ -121,33 +122,48 @@ class Loader:
             return None
         return self.cache.share()
 
-    async def _instance(
-        self,
-        artifact: Artifact,
-        config: ModelConfig,
-        first: Sequence[Sample],
-        thread: str,
-        undo: AsyncExitStack,
-    ) -> tuple[Instance, Executor]:
-        executor = Executor(thread)
-        undo.push_async_callback(executor.close)
-        if config.cpu_affinity:
-            await executor.run(keep_to, config.cpu_affinity)
-        instance = await executor.run(instance_of, artifact, config)
-        undo.push_async_callback(executor.run, instance.close)
-        await executor.run(warm_up, to_warm_up(instance, config), config, self.clock, first)
-        return instance, executor
+    def _make(self, artifact: Artifact, config: ModelConfig, first: Sequence[Sample]) -> Make:
+        """How one more instance is made, kept to its cores and warmed up: at load, and again when
+        one died.
+        """
 
-    def pipeline(
-        self, config: ModelConfig, version: int, members: Members, folder: Path | None = None
-    ) -> Model:
-        """A pipeline over models that are loaded already. folder: where its label files lie."""
-        faults = Faults()
-        labels = labels_of(config, folder, faults) if folder else {}
-        faults.raise_if_any()
+        async def make(number: int) -> tuple[Instance, Executor]:
+            made: list[Instance] = []  # closed also if it comes when nobody waits for it any more
+            async with AsyncExitStack() as undo:
+                executor = Executor(f"{config.name}-{number}")
+                undo.push_async_callback(executor.close)
+                if config.cpu_affinity:
+                    await executor.run(keep_to, config.cpu_affinity)
+                undo.push_async_callback(executor.run, _close_all, made)
+                instance = await executor.run(_made, artifact, config, made)
+                ready = to_warm_up(instance, config)
+                await executor.run(warm_up, ready, config, self.clock, first)
+                undo.pop_all()
+            return instance, executor
+
+        return make
+
+    def pipeline(self, config: ModelConfig, version: int, members: Members) -> Model:
+        """A pipeline over models that are loaded already."""
         statistics = Statistics()
         scheduler = PipelineScheduler(config, version, members, statistics)
-        return Model(config, version, scheduler, statistics, self.clock, labels=labels)
+        return Model(config, version, scheduler, statistics, self.clock)
+
+
+def _made(artifact: Artifact, config: ModelConfig, made: list[Instance]) -> Instance:
+    """Make an instance, and note it."""
+    made.append(instance_of(artifact, config))
+    return made[0]
+
+
+def _close_all(instances: Sequence[Instance]) -> None:
+    for instance in instances:
+        instance.close()
+
+
+async def _close(instance: Instance, executor: Executor) -> None:
+    await executor.run(instance.close)
+    await executor.close()
 
 
 def _with_instances(config: ModelConfig, artifact: Artifact) -> ModelConfig:

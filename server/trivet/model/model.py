@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -9,10 +10,11 @@ from trivet.backend.contract import Artifact
 from trivet.clock import Clock
 from trivet.config import ModelConfig
 from trivet.model.cache import CacheShare, key_of
-from trivet.model.labels import Labels
 from trivet.model.validation import Validator
 from trivet.request import InferRequest, InferResponse, Stages, Timings
+from trivet.scheduling.instances import Instances
 from trivet.scheduling.scheduler import Scheduler, StreamScheduler
+from trivet.scheduling.supervision import WELL, Condition
 from trivet.telemetry.statistics import Statistics
 
 
@@ -28,18 +30,31 @@ class Model:
         clock: Clock,
         artifacts: Sequence[Artifact] = (),
         cache: CacheShare | None = None,
-        labels: Labels | None = None,
+        instances: Instances | None = None,
     ) -> None:
-        """cache: where answers are kept; None for a model whose requests are all computed."""
+        """cache: where answers are kept; None for a model whose requests are all computed.
+
+        instances: what it runs on; None for a pipeline.
+        """
         self.config = config
         self.version = version
         self.statistics = statistics
-        self.labels = labels or {}
         self._scheduler = scheduler
         self._clock = clock
         self._artifacts = artifacts
         self._cache = cache
+        self._instances = instances
         self._validator = Validator(config)
+
+    @property
+    def condition(self) -> Condition:
+        """Whether requests will be answered, and what is wrong with the instances."""
+        return WELL if self._instances is None else self._instances.condition
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set when the condition changes next; a pipeline's never does."""
+        return asyncio.Event() if self._instances is None else self._instances.changed
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer one request.

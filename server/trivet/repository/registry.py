@@ -42,6 +42,18 @@ class _Version:
     users: int = 0
     unused: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def shown(self) -> tuple[State, str]:
+        """State and reason; one whose instances are gone for good is ready no more."""
+        if self.model is None or self.state is not State.READY:
+            return self.state, self.reason
+        condition = self.model.condition
+        return State.READY if condition.able else State.UNAVAILABLE, condition.reason
+
+    @property
+    def is_ready(self) -> bool:
+        return self.shown[0] is State.READY
+
 
 class Registry:
     """name -> version -> model, with states and users."""
@@ -100,7 +112,7 @@ class Registry:
     def index(self) -> list[IndexEntry]:
         """Every version known, in the order of name and version."""
         return sorted(
-            IndexEntry(name, number, entry.state, entry.reason)
+            IndexEntry(name, number, *entry.shown)
             for name, versions in self._models.items()
             for number, entry in versions.items()
         )
@@ -123,21 +135,27 @@ class Registry:
     def is_ready(self, name: str, version: int | None = None) -> bool:
         """Whether a request for it would be taken; False for what is unknown."""
         try:
-            return self._find(name, version).state is State.READY
+            return self._find(name, version).is_ready
         except NotFound:
             return False
 
     def all_ready(self) -> bool:
         """Whether every model has a version that is ready and none is loading."""
         return all(
-            any(entry.state is State.READY for entry in versions.values())
+            any(entry.is_ready for entry in versions.values())
             and all(entry.state is not State.LOADING for entry in versions.values())
             for versions in self._models.values()
         )
 
     async def wait_changed(self) -> None:
         """Return when any state has changed after this call."""
-        await self._changed.wait()
+        events = [self._changed, *(model.changed for model in self.models())]
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def _announce(self) -> None:
         self._changed.set()

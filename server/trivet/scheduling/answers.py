@@ -38,7 +38,7 @@ class AnswerBuffer:
         self._room = threading.Semaphore(size)
         self._unread: deque[Sent] = deque()
         self._changed, self._full = asyncio.Event(), asyncio.Event()
-        self._over = self._final = False
+        self._over = self._final = self._were_sent = False
         self._error: ServeError | None = None
         self._resumed_ns = clock.now_ns()  # when the instance could begin with the next answer
         self._blocked_since_ns: int | None = None
@@ -52,7 +52,7 @@ class AnswerBuffer:
             raise RuntimeError("the backend sent an answer after the final one")
         compute_ns = self._clock.now_ns() - self._resumed_ns
         self._wait_for_room()
-        self._final = final
+        self._final, self._were_sent = final, True
         with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
             self._loop.call_soon_threadsafe(self._append, Sent(answer, final, compute_ns))
         self._resumed_ns = self._clock.now_ns()
@@ -99,6 +99,11 @@ class AnswerBuffer:
         self._over, self._error = True, error
         self._room.release()
         self._changed.set()
+
+    @property
+    def were_sent(self) -> bool:
+        """Whether there was any answer."""
+        return self._were_sent
 
     @property
     def final_was_sent(self) -> bool:

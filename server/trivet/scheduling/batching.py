@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from trivet.backend.contract import Answer, Batch, Instance, QuickInstance, Rows
 from trivet.clock import Clock
 from trivet.config import BatchPolicy, ModelConfig
-from trivet.errors import EngineFailed, ServeError, Unavailable
+from trivet.errors import EngineFailed, InstanceDied, ServeError, Unavailable
 from trivet.request import InferRequest, InferResponse, Stages
 from trivet.scheduling.executor import Executor, run_here
+from trivet.scheduling.instances import Instances, Post
 from trivet.scheduling.ordering import Line
 from trivet.scheduling.parts import joined, part_of, parts
 from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot, measure_of
+from trivet.scheduling.supervision import blamed
 from trivet.telemetry.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class BatchScheduler:
         self,
         config: ModelConfig,
         version: int,
-        instances: Sequence[tuple[Instance, Executor]],
+        instances: Instances,
         statistics: Statistics,
         clock: Clock,
         hold_until: int = 0,
@@ -49,14 +51,13 @@ class BatchScheduler:
             hold_until = 0  # as in Triton: without a batcher there is nobody to hold back
         self._queue = RequestQueue(config, self._policy, clock, hold_until)
         self._line = Line() if self._policy.preserve_ordering else None
-        self._drivers = [
-            asyncio.create_task(self._drive(instance, executor)) for instance, executor in instances
-        ]
+        self._drivers = [asyncio.create_task(self._drive(post)) for post in instances.posts]
 
     async def infer(self, request: InferRequest) -> InferResponse:
-        """Raises QueueFull, Unavailable if its timeout expires in the queue, or what the model
-        says.
+        """Raises QueueFull, Unavailable if its timeout expires in the queue or no instance is left,
+        or what the model says.
         """
+        self._instances.check()
         if self._line is None:
             return await self._infer(request)
         ticket = self._line.join()
@@ -111,19 +112,28 @@ class BatchScheduler:
             driver.cancel()
         await asyncio.gather(*self._drivers, return_exceptions=True)
         self._queue.close()
-        for instance, executor in self._instances:
-            await executor.run(instance.close)
-            await executor.close()
+        await self._instances.close()
 
-    async def _drive(self, instance: Instance, executor: Executor) -> None:
-        """Answer batches on one instance until cancelled."""
-        run = _runner(instance, executor)
+    async def _drive(self, post: Post) -> None:
+        """Answer batches on whichever instance holds the post, until cancelled."""
+        while True:
+            try:
+                await self._serve(post)
+            except InstanceDied as died:
+                await self._instances.replace(post, died, self._queue.refuse)
+
+    async def _serve(self, post: Post) -> None:
+        """Answer batches on one instance. Raises InstanceDied once every slot is answered or back
+        in the queue.
+        """
+        run = _runner(post.instance, post.executor)
         while True:
             slots = await self._queue.next_batch()
             taken_ns = self._clock.now_ns()
             for slot in slots:
                 slot.timings.queued_ns, slot.timings.taken_ns = slot.queued_ns, taken_ns
             await self._answer(slots, run)
+            post.has_answered()
 
     async def _answer(self, slots: Sequence[Slot], run: Run) -> None:
         batch = Batch(
@@ -133,6 +143,9 @@ class BatchScheduler:
         started_ns = self._clock.now_ns()
         try:
             answers = _complete(await run(batch), len(slots))
+        except InstanceDied as died:
+            self._try_elsewhere(slots, died)
+            raise
         except Exception as error:  # an instance may raise anything; only this batch may feel it
             await self._fail(slots, error, run)
             return
@@ -143,9 +156,7 @@ class BatchScheduler:
     async def _fail(self, slots: Sequence[Slot], error: Exception, run: Run) -> None:
         """Try the requests of a failed batch once more, one by one: only the guilty one fails."""
         if len(slots) > 1:
-            for slot in slots:
-                if not slot.reply.done():
-                    await self._answer((slot,), run)
+            await self._answer_each(slots, run)
             return
         if not isinstance(error, ServeError):
             log.error("model_failed", exc_info=error, extra={"model": self._config.name})
@@ -154,6 +165,34 @@ class BatchScheduler:
                 f" ({type(error).__name__}); the server's log has the details"
             )
         slots[0].reject(self._named(error))
+
+    async def _answer_each(self, slots: Sequence[Slot], run: Run) -> None:
+        for position, slot in enumerate(slots):
+            slot.alone = True
+            if slot.reply.done():
+                continue
+            try:
+                await self._answer((slot,), run)
+            except InstanceDied:
+                self._put_back(slots[position + 1 :], alone=True)
+                raise
+
+    def _try_elsewhere(self, slots: Sequence[Slot], died: InstanceDied) -> None:
+        """Let other instances try the requests of a batch that this one died of, each by itself.
+
+        One that another instance dies of, too, is the guilty one.
+        """
+        for slot in slots:
+            slot.deaths += not died.idle
+            if slot.deaths > 1:
+                slot.reject(self._named(blamed(died)))
+        self._put_back(slots, alone=not died.idle)
+
+    def _put_back(self, slots: Sequence[Slot], *, alone: bool) -> None:
+        for slot in slots:
+            if not slot.reply.done():
+                slot.alone = slot.alone or alone
+                self._queue.put_back(slot)
 
     def _stamp(self, slots: Sequence[Slot], batch: Batch, started_ns: int) -> None:
         done_ns = self._clock.now_ns()

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from trivet.backend.contract import Batch, DecoupledInstance, Instance, Rows, Sender
 from trivet.clock import Clock
 from trivet.config import BatchPolicy, ModelConfig
-from trivet.errors import EngineFailed, ServeError, Unavailable, Unimplemented
+from trivet.errors import EngineFailed, InstanceDied, ServeError, Unavailable, Unimplemented
 from trivet.request import InferRequest, InferResponse, Stages, Timings
 from trivet.scheduling.answers import AnswerBuffer, Sent
-from trivet.scheduling.executor import Executor
+from trivet.scheduling.instances import Instances, Post
 from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot
+from trivet.scheduling.supervision import blamed
 from trivet.telemetry.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class DecoupledScheduler:
         self,
         config: ModelConfig,
         version: int,
-        instances: Sequence[tuple[Instance, Executor]],
+        instances: Instances,
         statistics: Statistics,
         clock: Clock,
         hold_until: int = 0,
@@ -63,9 +64,7 @@ class DecoupledScheduler:
         if config.dynamic_batching is None:
             hold_until = 0  # as in Triton: without a batcher there is nobody to hold back
         self._queue = RequestQueue(config, _ALONE, clock, hold_until)
-        self._drivers = [
-            asyncio.create_task(self._drive(instance, executor)) for instance, executor in instances
-        ]
+        self._drivers = [asyncio.create_task(self._drive(post)) for post in instances.posts]
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Raises Unimplemented: there may be no answer, or several."""
@@ -77,6 +76,7 @@ class DecoupledScheduler:
     async def stream(
         self, request: InferRequest, timings: Timings
     ) -> AsyncGenerator[InferResponse, None]:
+        self._instances.check()
         timings.queued_ns = self._clock.now_ns()
         slot = _StreamSlot(request, self._rows(request), self._clock, timings)
         self._queue.put_nowait(slot)
@@ -104,40 +104,70 @@ class DecoupledScheduler:
             driver.cancel()
         await asyncio.gather(*self._drivers, return_exceptions=True)
         self._queue.close()
-        for instance, executor in self._instances:
-            await executor.run(instance.close)
-            await executor.close()
+        await self._instances.close()
 
     def _rows(self, request: InferRequest) -> int:
         return len(next(iter(request.inputs.values()))) if self._config.max_batch_size else 1
 
-    async def _drive(self, instance: Instance, executor: Executor) -> None:
-        """Answer requests on one instance until cancelled."""
+    async def _drive(self, post: Post) -> None:
+        """Answer requests on whichever instance holds the post, until cancelled."""
+        while True:
+            try:
+                await self._serve(post)
+            except InstanceDied as died:
+                await self._instances.replace(post, died, self._queue.refuse)
+
+    async def _serve(self, post: Post) -> None:
+        """Answer requests on one instance. Raises InstanceDied once the one it died of is answered
+        or back in the queue.
+        """
+        instance = post.instance
         run = instance.stream if isinstance(instance, DecoupledInstance) else self._once(instance)
         while True:
             (slot,) = await self._queue.next_batch()
             assert isinstance(slot, _StreamSlot)
             watcher = asyncio.create_task(self._take_from_idle_reader(slot.answers))
             try:
-                await self._run(slot, run, executor)
+                await self._run(slot, run, post)
             finally:
                 watcher.cancel()
+            post.has_answered()
 
     async def _run(
-        self, slot: _StreamSlot, run: Callable[[Rows, Sender], None], executor: Executor
+        self, slot: _StreamSlot, run: Callable[[Rows, Sender], None], post: Post
     ) -> None:
         answers, timings = slot.answers, slot.timings
         timings.taken_ns = timings.merged_ns = self._clock.now_ns()
         answers.begin()
         error = None
         try:
-            await executor.run(run, Rows(slot.request.inputs, slot.request.parameters), answers)
+            request = Rows(slot.request.inputs, slot.request.parameters)
+            await post.executor.run(run, request, answers)
+        except InstanceDied as died:
+            self._try_elsewhere(slot, died, post)
+            raise
         except Exception as raised:  # an instance may raise anything; only this request may feel it
             error = self._told(raised, answers)
         timings.computed_ns = timings.done_ns = self._clock.now_ns()
         if error is None and not answers.is_cancelled():
             self._statistics.batch_done(slot.rows, Stages.of(timings))
         answers.close(error)
+
+    def _try_elsewhere(self, slot: _StreamSlot, died: InstanceDied, post: Post) -> None:
+        """Let another instance answer the request, unless the caller has had answers already.
+
+        From a thread that was given up answers may still come, which must not mix with others. A
+        request that a second instance dies of, too, is the guilty one.
+        """
+        answers = slot.answers
+        slot.deaths += not died.idle
+        if slot.deaths > 1:
+            answers.close(self._told(blamed(died), answers))
+        elif answers.were_sent or (post.executor.is_abandoned and not died.idle):
+            what = f"its instance died before all answers were there: {died.message}"
+            answers.close(self._told(Unavailable(f"{what}; ask again"), answers))
+        elif not answers.is_cancelled():
+            self._queue.put_back(slot)
 
     def _told(self, error: Exception, answers: AnswerBuffer) -> ServeError | None:
         """What the caller is told; None if it has left, or has had what it was told is the end."""

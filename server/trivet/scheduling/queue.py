@@ -9,7 +9,7 @@ from itertools import count
 
 from trivet.clock import Clock
 from trivet.config import BatchPolicy, ModelConfig, QueuePolicy, TimeoutAction
-from trivet.errors import QueueFull, QueueTimeout
+from trivet.errors import QueueFull, QueueTimeout, ServeError
 from trivet.scheduling.alarm import Alarm
 from trivet.scheduling.deadlines import (
     NEVER,
@@ -39,6 +39,7 @@ class RequestQueue:
         self._hold_until = hold_until
         self._slots: list[Slot] = []  # in order of rank
         self._sizes: Counter[int] = Counter()  # requests by level
+        self._suspects = 0  # slots that are to be tried alone
         self._arrivals = count()
         self._expiry_ns = NEVER  # no timeout expires before; NEVER: none does
         self._changed = asyncio.Event()
@@ -65,6 +66,23 @@ class RequestQueue:
             self._watch(slots, policy)
         self._changed.set()
 
+    def put_back(self, slot: Slot) -> None:
+        """Queue a slot again that was taken and not answered: where it stood, whatever the bound.
+
+        Its timeout runs on.
+        """
+        self._sizes[slot.level] += slot.counted
+        self._suspects += slot.alone
+        self._insert(slot)
+        if slot.expires_ns != NEVER:
+            self._expire_by(slot.expires_ns)
+        self._changed.set()
+
+    def refuse(self, error: ServeError) -> None:
+        """Answer everyone who waits with an error."""
+        for slot in self._take(tuple(range(len(self._slots)))):
+            slot.reject(error)
+
     def discard(self, slot: Slot) -> None:
         """Take a request out whose caller has left; nothing happens if it has been taken."""
         position = bisect_left(self._slots, slot.rank, key=_rank)
@@ -73,24 +91,39 @@ class RequestQueue:
 
     async def next_batch(self) -> list[Slot]:
         """Wait for the batch that the policy would send now, and take it."""
-        while True:
-            now_ns = self._clock.now_ns()
-            self._expire(now_ns)
-            if len(self._slots) < self._hold_until:
-                await self._wait_changed()
-                continue
-            self._hold_until = 0
-            match plan(self._slots, now_ns, self._policy):
-                case Take(positions):
-                    return self._take(positions)
-                case WaitUntil(when_ns):
-                    if when_ns is not None:
-                        self._alarm.set(when_ns)
-                    await self._wait_changed()
+        while not (positions := self._due()):
+            await self._wait_changed()
+        return self._take(positions)
+
+    async def wait_due(self) -> None:
+        """Wait until the policy would send a batch, and leave it where it is."""
+        while not self._due():
+            await self._wait_changed()
+
+    def take_due(self) -> list[Slot]:
+        """Take the batch that the policy would send now; empty if it would send none."""
+        return self._take(self._due())
 
     def close(self) -> None:
         """Let no timeout expire any more."""
         self._alarm.clear()
+
+    def _due(self) -> tuple[int, ...]:
+        """The positions of the batch that would leave now; else the alarm is set for the next."""
+        now_ns = self._clock.now_ns()
+        self._expire(now_ns)
+        if self._suspects:
+            return (next(n for n, slot in enumerate(self._slots) if slot.alone),)
+        if len(self._slots) < self._hold_until:
+            return ()
+        self._hold_until = 0
+        match plan(self._slots, now_ns, self._policy):
+            case Take(positions):
+                return positions
+            case WaitUntil(when_ns):
+                if when_ns is not None:
+                    self._alarm.set(when_ns)
+                return ()
 
     def _policy_of(self, level: int) -> QueuePolicy:
         return self._config.priorities.policies.get(level, self._config.queue_policy)
@@ -109,8 +142,8 @@ class RequestQueue:
 
     def _remove(self, position: int) -> None:
         slot = self._slots.pop(position)
-        if slot.counted:
-            self._sizes[slot.level] -= 1
+        self._sizes[slot.level] -= slot.counted
+        self._suspects -= slot.alone
 
     def _watch(self, slots: tuple[Slot, ...], policy: QueuePolicy) -> None:
         """Note when the timeout of a request expires, and be awake then."""
@@ -119,6 +152,10 @@ class RequestQueue:
             return
         for slot in slots:
             slot.expires_ns = expires_ns
+        self._expire_by(expires_ns)
+
+    def _expire_by(self, expires_ns: int) -> None:
+        """Look for timeouts at this time, if not before."""
         if self._expiry_ns == NEVER or expires_ns < self._expiry_ns:
             self._expiry_ns = expires_ns
         self._alarm.set(expires_ns)
@@ -153,6 +190,7 @@ class RequestQueue:
         slot.expires_ns = NEVER
         slot.rank = (slot.level, True, next(self._arrivals))
         self._sizes[slot.level] += slot.counted
+        self._suspects += slot.alone
         self._insert(slot)
 
     async def _wait_changed(self) -> None:

@@ -15,12 +15,12 @@ from typing import cast
 
 import numpy as np
 
-from trivet.backend.contract import Answer, Batch, Instance, Rows
+from trivet.backend.contract import Answer, Batch, Rows
 from trivet.clock import Clock
 from trivet.config import DirectStrategy, ModelConfig, OldestStrategy, SequencePolicy
-from trivet.errors import EngineFailed, InvalidInput, ServeError
+from trivet.errors import EngineFailed, InstanceDied, InvalidInput, ServeError
 from trivet.request import InferRequest, InferResponse, Stages, Tensors
-from trivet.scheduling.executor import Executor
+from trivet.scheduling.instances import Instances, Post
 from trivet.scheduling.sequence_policy import Head, TakeHeads, WaitUntil, plan_heads
 from trivet.scheduling.sequence_table import SequenceId, SequenceTable, Tracked, Turn
 from trivet.scheduling.sequence_tensors import SequenceTensors, measure_shape
@@ -44,7 +44,7 @@ class SequenceScheduler:
         self,
         config: ModelConfig,
         version: int,
-        instances: Sequence[tuple[Instance, Executor]],
+        instances: Instances,
         initial: Mapping[str, np.ndarray],
         statistics: Statistics,
         clock: Clock,
@@ -67,23 +67,22 @@ class SequenceScheduler:
         self._max_rows = max(1, config.max_batch_size)
         self._table = SequenceTable(
             config.name,
-            len(instances),
+            len(instances.posts),
             _places(policy.strategy, self._max_rows),
             policy.max_idle_us,
         )
-        self._changed = [asyncio.Event() for _ in instances]
+        self._changed = [asyncio.Event() for _ in instances.posts]
         self._expiry_changed = asyncio.Event()
-        self._tasks = [
-            asyncio.create_task(self._drive(number, instance, executor))
-            for number, (instance, executor) in enumerate(instances)
-        ]
+        self._tasks = [asyncio.create_task(self._drive(post)) for post in instances.posts]
         self._tasks.append(asyncio.create_task(self._expire()))
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer one request of a sequence.
 
-        Raises InvalidInput: no sequence id, more than one row, a sequence that is not under way.
+        Raises InvalidInput: no sequence id, more than one row, a sequence that is not under way;
+        Unavailable: the instance that kept the sequence died, or none is left.
         """
+        self._instances.check()
         turn = self._turn(request)
         self._table.put(turn)
         self._wake()
@@ -99,9 +98,7 @@ class SequenceScheduler:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._table.close()
-        for instance, executor in self._instances:
-            await executor.run(instance.close)
-            await executor.close()
+        await self._instances.close()
 
     def _turn(self, request: InferRequest) -> Turn:
         name, parameters = self._config.name, request.parameters
@@ -145,17 +142,34 @@ class SequenceScheduler:
                 event.set()
             await self._wait(self._expiry_changed, when_ns)
 
-    async def _drive(self, number: int, instance: Instance, executor: Executor) -> None:
-        """Answer batches on one instance until cancelled."""
+    async def _drive(self, post: Post) -> None:
+        """Answer batches on whichever instance holds the post, until cancelled."""
         while True:
-            places = await self._next_places(number)
-            sequences = self._table.take(number, places)
+            try:
+                await self._serve(post)
+            except InstanceDied as died:
+                await self._instances.replace(post, died, self._table.refuse)
+                self._table.regain(post.number)
+                self._wake()
+
+    async def _serve(self, post: Post) -> None:
+        """Answer batches on one instance. Raises InstanceDied if it dies of one: what ran in it is
+        answered then.
+        """
+        while True:
+            places = await self._next_places(post.number)
+            sequences = self._table.take(post.number, places)
             taken_ns = self._clock.now_ns()
             for sequence in sequences:
                 timings = _turn_of(sequence).timings
                 timings.queued_ns, timings.taken_ns = _turn_of(sequence).queued_ns, taken_ns
             try:
-                await self._answer(places, sequences, instance, executor)
+                await self._answer(places, sequences, post)
+            except InstanceDied as died:
+                for sequence in sequences:
+                    _turn_of(sequence).reject(self._table.lost(sequence.id, died.message))
+                self._table.lose(post.number, died.message, self._clock.now_ns())
+                raise
             except Exception as error:  # a driver that ended would leave all later requests waiting
                 for sequence in sequences:
                     self._reject(sequence, error)
@@ -165,6 +179,7 @@ class SequenceScheduler:
                     _turn_of(sequence).reject(self._table.gone())
                     self._table.done(sequence, self._clock.now_ns())
                 self._wake()
+            post.has_answered()
 
     async def _next_places(self, number: int) -> tuple[int, ...]:
         """Wait for the heads that the strategy would send now."""
@@ -193,8 +208,7 @@ class SequenceScheduler:
         self,
         places: Sequence[int],
         sequences: Sequence[Tracked],
-        instance: Instance,
-        executor: Executor,
+        post: Post,
     ) -> None:
         """Run the requests of these sequences in one batch, and settle each."""
         for sequence in sequences:
@@ -205,11 +219,13 @@ class SequenceScheduler:
         batch = Batch([row for row, _ in rows], self._clock.now_ns)
         started_ns = self._clock.now_ns()
         try:
-            answers = await executor.run(instance.execute, batch)
+            answers = await post.executor.run(post.instance.execute, batch)
             if len(answers) != len(rows):
                 raise ValueError(f"the backend gave {len(answers)} answers to {len(rows)} requests")
+        except InstanceDied:
+            raise
         except Exception as error:  # an instance may raise anything; only this batch may feel it
-            await self._fail(places, sequences, error, instance, executor)
+            await self._fail(places, sequences, error, post)
             return
         self._stamp(sequences, batch, started_ns)
         for (_, own), answer in zip(rows, answers, strict=True):
@@ -237,8 +253,7 @@ class SequenceScheduler:
         places: Sequence[int],
         sequences: Sequence[Tracked],
         error: Exception,
-        instance: Instance,
-        executor: Executor,
+        post: Post,
     ) -> None:
         """Try the requests of a failed batch once more, one by one: only the guilty one fails.
 
@@ -246,7 +261,7 @@ class SequenceScheduler:
         """
         if len(sequences) > 1:
             for place, sequence in zip(places, sequences, strict=True):
-                await self._answer((place,), (sequence,), instance, executor)
+                await self._answer((place,), (sequence,), post)
             return
         self._reject(sequences[0], error)
 

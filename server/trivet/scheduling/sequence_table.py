@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 
@@ -77,6 +77,14 @@ class Tracked:
         return self.waiting[0] if self.waiting and self.running is None else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """Why a sequence ended with its instance, and when."""
+
+    reason: str
+    since_ns: int
+
+
 class SequenceTable:
     """The sequences of one model version."""
 
@@ -91,6 +99,8 @@ class SequenceTable:
             (place, number) for number in range(instances) for place in range(places)
         )
         self._backlog: deque[Tracked] = deque()
+        self._away: set[int] = set()  # instances that are being replaced
+        self._lost: dict[SequenceId, _Lost] = {}  # those that ended with their instance
 
     @property
     def waiting(self) -> int:
@@ -104,11 +114,15 @@ class SequenceTable:
     def put(self, turn: Turn) -> None:
         """Add a request to its sequence.
 
-        Raises InvalidInput for one of a sequence that is not under way and that does not start one.
+        Raises InvalidInput for one of a sequence that is not under way and that does not start one,
+        Unavailable for one of a sequence that ended with its instance.
         One that starts a sequence under way ends the previous one, whose requests are answered yet.
         """
         sequence = self._known.get(turn.id)
         if sequence is None:
+            if (lost := self._lost.pop(turn.id, None)) and not turn.starts:
+                self._lost[turn.id] = lost
+                raise self.lost(turn.id, lost.reason)
             if not turn.starts:
                 raise InvalidInput(
                     f"inference request for sequence {turn.id} to model '{self._model}' must"
@@ -159,12 +173,46 @@ class SequenceTable:
             ),
         )
 
+    def lose(self, instance: int, reason: str, now_ns: int) -> None:
+        """An instance died, and its sequences with it; their places wait for the next.
+
+        What waits for a place waits on.
+        """
+        self._away.add(instance)
+        self._free = [free for free in self._free if free[1] != instance]
+        heapify(self._free)
+        for sequence in [s for s in self._placed[instance] if s is not None]:
+            if not sequence.over:  # the next of its requests is told, too
+                self._lost[sequence.id] = _Lost(reason, now_ns)
+            self._end(sequence, self.lost(sequence.id, reason))
+
+    def regain(self, instance: int) -> None:
+        """There is a new instance: its places are free."""
+        self._away.discard(instance)
+        for place in range(len(self._placed[instance])):
+            self._vacate((place, instance))
+
+    def refuse(self, error: ServeError) -> None:
+        """Answer everything with an error that waits for a place."""
+        for sequence in list(self._backlog):
+            self._end(sequence, error)
+
+    def lost(self, number: SequenceId, reason: str) -> Unavailable:
+        """What the requests of a sequence are told that ended with its instance."""
+        return Unavailable(
+            f"model '{self._model}': the instance that kept sequence {number} died: {reason};"
+            " start the sequence again with sequence_start"
+        )
+
     def expire(self, now_ns: int) -> int | None:
         """End what was idle or waited for its place for too long.
 
         Returns when to look again, or None if nothing under way can become due.
         """
         due = []
+        idle_ns = self._max_idle_us * 1_000
+        for number in [n for n, lost in self._lost.items() if lost.since_ns + idle_ns <= now_ns]:
+            del self._lost[number]
         for sequence in self._all():
             if sequence.place is None:
                 expires = [turn.expires_ns for turn in sequence.waiting if turn.expires_ns]
@@ -173,7 +221,6 @@ class SequenceTable:
                 elif expires:
                     due.append(min(expires))
                 continue
-            idle_ns = self._max_idle_us * 1_000
             if not sequence.idle:
                 due.append(now_ns + idle_ns)
             elif sequence.touched_ns + idle_ns <= now_ns:
@@ -228,6 +275,11 @@ class SequenceTable:
         place, sequence.place = sequence.place, None
         number, instance = place
         self._placed[instance][number] = None
+        if instance not in self._away:
+            self._vacate(place)
+
+    def _vacate(self, place: Place) -> None:
+        """Give a place to whoever waits for one."""
         if self._backlog:
             self._settle_at(self._backlog.popleft(), place)
         else:

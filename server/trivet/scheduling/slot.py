@@ -22,6 +22,8 @@ class Slot:
     reply: asyncio.Future[InferResponse]
     timings: Timings = field(default_factory=Timings)
     counted: bool = True  # False: a further part of a request that counts already
+    deaths: int = 0  # instances that died while they computed it
+    alone: bool = False  # it is tried again by itself, since a batch with it failed
     # The queue's own marks, made when the slot is put in.
     level: int = 0  # of priority; 0 for a model without levels
     expires_ns: int = 0  # when its timeout is over; 0: never

@@ -15,7 +15,7 @@ import pytest
 from trivet.backend.contract import Answer, Batch, LoadContext, Rows
 from trivet.config import ModelConfig, TensorSpec
 from trivet.config_file import Faults
-from trivet.errors import EngineFailed, InvalidConfig
+from trivet.errors import EngineFailed, InstanceDied, InvalidConfig
 from trivet.model.completion import completed
 from trivet_backends.fake import Executed, FakeBackend
 from trivet_backends.fake.backend import FakeInstance
@@ -135,6 +135,37 @@ def test_a_poisoned_request_fails_its_whole_batch(
     assert echoed(instance, [[good]], [[good]], dtype=dtype) == [[[good]], [[good]]]
     with pytest.raises(EngineFailed, match=f"poisoned by {poison}"):
         echoed(instance, [[good]], [[bad]], dtype=dtype)
+
+
+def test_a_deadly_value_kills_an_instance_for_good_and_is_to_blame_for_it() -> None:
+    instance = opened(config(die="666"))
+    assert echoed(instance, [[66]]) == [[[66]]]
+    with pytest.raises(InstanceDied, match="fake: killed by 666") as first:
+        echoed(instance, [[1]], [[666]])
+    with pytest.raises(InstanceDied, match="fake: killed by 666") as later:
+        echoed(instance, [[1]])
+    assert (first.value.idle, later.value.idle) == (False, True)
+
+
+def test_a_decoupled_one_dies_of_it_too() -> None:
+    model = decoupled(die="666")
+    instance = opened(model)
+    with pytest.raises(InstanceDied):
+        instance.stream(Rows({"x": np.array([[666]])}), Sent())
+    with pytest.raises(InstanceDied) as later:
+        instance.stream(Rows({"x": np.array([[1]])}), Sent())
+    assert later.value.idle
+    assert streamed(model, Sent()) == [(0, [[1, 2]], True)]
+
+
+def test_it_makes_as_many_instances_as_it_is_told_to() -> None:
+    model = config(instances_in_all="2")
+    context = LoadContext(version=1, path=Path("nowhere"), where="m/1", threads=1)
+    artifact = FakeBackend().open(model, context)
+    made = [artifact.instance(model) for _ in range(2)]
+    with pytest.raises(EngineFailed, match="told to make 2 instances in all"):
+        artifact.instance(model)
+    assert [echoed(instance, [[1]]) for instance in made] == [[[[1]]], [[[1]]]]
 
 
 def test_it_takes_the_time_it_is_told_to() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.harness.frontend import echo_model, publish
 from trivet.errors import NotFound, ServeError, Unavailable
 from trivet.repository.registry import Registry, State
+from trivet.scheduling.supervision import WELL, Condition
 
 
 @pytest.fixture
@@ -62,6 +63,30 @@ async def test_a_version_that_is_loading_is_unavailable(
     registry.loading("echo", 1)
     with pytest.raises(Unavailable, match=r"model 'echo'.*LOADING; retry later"):
         served(registry, "echo", version)
+
+
+async def test_a_version_that_lost_instances_is_ready_with_a_reason_until_none_is_left(
+    registry: Registry,
+) -> None:
+    model = echo_model()
+    publish(registry, model)
+    changing = asyncio.create_task(registry.wait_changed())
+    await asyncio.sleep(0)
+    model.condition = Condition(reason="1 of 2 instances is being replaced: it was tired")
+    model.changed.set()
+    await asyncio.wait_for(changing, 10)
+    (entry,) = registry.index()
+    assert (entry.state, entry.reason) == (State.READY, model.condition.reason)
+    assert registry.is_ready("echo")
+    assert registry.all_ready()
+    model.condition = Condition(able=False, reason="none is left")
+    (entry,) = registry.index()
+    assert (entry.state, entry.reason) == (State.UNAVAILABLE, "none is left")
+    assert not registry.is_ready("echo")
+    assert not registry.all_ready()
+    model.condition = WELL
+    (entry,) = registry.index()
+    assert (entry.state, entry.reason) == (State.READY, "")
 
 
 async def test_a_retired_version_goes_when_its_last_user_has_left(registry: Registry) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from tests.harness.instances import irreplaceable
 from trivet.backend.contract import Answer, Batch
 from trivet.config import BatchOrder, BatchPolicy, ModelConfig, QueuePolicy, TensorSpec
 from trivet.errors import EngineFailed, InvalidInput, QueueFull, ServeError
@@ -93,7 +94,7 @@ class Bed:
         self.scheduler = BatchScheduler(
             self.config,
             1,
-            [(self.instance, Executor("echo-0"))],
+            irreplaceable([(self.instance, Executor("echo-0"))]),
             self.statistics,
             self.clock,
             hold_until,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from tests.harness.instances import irreplaceable
 from trivet.backend.contract import Answer, Batch
 from trivet.config import BatchPolicy, ModelConfig, TensorSpec
 from trivet.errors import Code, EngineFailed, InvalidInput, ServeError, Unavailable
@@ -50,7 +51,9 @@ class Bed:
         )
         self.instance = Instance()
         pairs = [(self.instance, Executor("m-0"))]
-        self.scheduler = BatchScheduler(config, 1, pairs, Statistics(), ManualClock())
+        self.scheduler = BatchScheduler(
+            config, 1, irreplaceable(pairs), Statistics(), ManualClock()
+        )
 
     def ask(self, value: int) -> asyncio.Task[InferResponse]:
         inputs = {"X": np.full((1, 2), value)}

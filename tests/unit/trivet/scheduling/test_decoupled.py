@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 import numpy as np
 import pytest
 
+from tests.harness.instances import irreplaceable
 from trivet.backend.contract import Answer, Batch, Rows, Sender
 from trivet.clock import Clock, SystemClock
 from trivet.config import BatchPolicy, ModelConfig, QueuePolicy, TensorSpec
@@ -81,7 +82,7 @@ async def loaded(
     clock = clock or SystemClock()
     statistics = Statistics()
     pairs = [(instance, Executor(f"m-{n}")) for n, instance in enumerate(instances)]
-    scheduler = DecoupledScheduler(config, 1, pairs, statistics, clock)
+    scheduler = DecoupledScheduler(config, 1, irreplaceable(pairs), statistics, clock)
     model = Model(config, 1, scheduler, statistics, clock)
     async with asyncio.timeout(10):
         yield model
@@ -383,7 +384,7 @@ async def test_a_held_model_that_batches_waits_for_so_many_requests() -> None:
     statistics, clock = Statistics(), SystemClock()
     instance = Scripted(count_to_request)
     pairs = [(instance, Executor("m-0"))]
-    scheduler = DecoupledScheduler(config, 1, pairs, statistics, clock, hold_until=2)
+    scheduler = DecoupledScheduler(config, 1, irreplaceable(pairs), statistics, clock, hold_until=2)
     model = Model(config, 1, scheduler, statistics, clock)
     async with asyncio.timeout(10):
         first = asyncio.create_task(numbers(ask(model, 1)))

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pytest_asyncio
 
+from tests.harness.instances import irreplaceable
 from trivet.backend.contract import Answer, Batch
 from trivet.config import BatchPolicy, ModelConfig, TensorSpec
 from trivet.errors import EngineFailed
@@ -52,7 +53,9 @@ class Bed:
         )
         self.instances = [Gated(), Gated()]
         pairs = [(gated, Executor(f"m-{n}")) for n, gated in enumerate(self.instances)]
-        self.scheduler = BatchScheduler(config, 1, pairs, Statistics(), ManualClock())
+        self.scheduler = BatchScheduler(
+            config, 1, irreplaceable(pairs), Statistics(), ManualClock()
+        )
 
     def ask(self, value: int) -> asyncio.Task[InferResponse]:
         inputs = {"X": np.full((1, 2), value)}

@@ -15,6 +15,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.harness.instances import irreplaceable
 from trivet.backend.contract import Answer, Batch
 from trivet.config import (
     BatchOrder,
@@ -168,6 +169,10 @@ class TimedExecutor(Executor):
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
 
+    @property
+    def is_abandoned(self) -> bool:
+        return False
+
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         for batch in args:
             assert isinstance(batch, Batch)
@@ -201,7 +206,9 @@ class Run:
         assert self.config.dynamic_batching is not None
         self.engines = [Engine(self.config.dynamic_batching) for _ in range(self.instances)]
         pairs = [(engine, TimedExecutor(self.clock)) for engine in self.engines]
-        self.scheduler = BatchScheduler(self.config, 1, pairs, Statistics(), self.clock)
+        self.scheduler = BatchScheduler(
+            self.config, 1, irreplaceable(pairs), Statistics(), self.clock
+        )
 
     def ask(self, ask: Ask) -> None:
         number = len(self.asked)

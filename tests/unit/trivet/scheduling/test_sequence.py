@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from tests.harness.instances import irreplaceable
 from trivet.backend.contract import Answer, Batch
 from trivet.config import (
     Control,
@@ -112,7 +113,7 @@ class Bed:
         self.scheduler = SequenceScheduler(
             config,
             1,
-            pairs,
+            irreplaceable(pairs),
             {"SUM_IN": np.full((1, 1) if rows else (1,), initial)},
             self.statistics,
             self.clock,
