@@ -27,6 +27,7 @@ from trivet_client.values import (
     ModelMetadata,
     ModelState,
     ModelStatistics,
+    Parameters,
     ServerMetadata,
     TensorMetadata,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "ModelMetadata",
     "ModelState",
     "ModelStatistics",
+    "Parameters",
     "ServerMetadata",
     "TensorMetadata",
     "TrivetError",
