@@ -10,6 +10,7 @@
 from trivet_client.aio_client import AsyncClient
 from trivet_client.client import Client
 from trivet_client.errors import TrivetError
+from trivet_client.security import Tls
 from trivet_client.values import (
     BatchStatistics,
     Candidate,
@@ -54,5 +55,6 @@ __all__ = [
     "Parameters",
     "ServerMetadata",
     "TensorMetadata",
+    "Tls",
     "TrivetError",
 ]

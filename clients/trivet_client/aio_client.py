@@ -23,6 +23,7 @@ from trivet_client.connection import (
 )
 from trivet_client.errors import DeadlineExceeded, Unavailable, error_from_rpc
 from trivet_client.messages import server, tensors, text
+from trivet_client.security import Tls
 from trivet_client.streaming import IN_FLIGHT, Answer, Dialect, Item
 from trivet_client.values import (
     Embedding,
@@ -52,11 +53,13 @@ _Response = TypeVar("_Response")
 class AsyncClient:
     """Talks to one server, from one event loop; `close()` it, or use it in an `async with` block.
 
-    address: HOST:PORT. Nothing is connected before the first call.
+    address: HOST:PORT, or unix:/PATH. Nothing is connected before the first call.
     timeout_s: of every unary call that names none, in seconds; `math.inf` waits for ever. Streams
     have no timeout unless they name one.
     metadata: headers of every call, names in lower case.
-    credentials: for TLS, e.g. `grpc.ssl_channel_credentials()`; None: unencrypted.
+    tls: encrypt, e.g. `Tls(root=Path("ca.pem"))`; None: unencrypted.
+    token: shown with every call. Without `tls` whoever listens on the way can read it.
+    credentials: instead of `tls`, any of grpc's.
     max_receive_bytes: of one message; -1 for no limit.
 
     Every call raises TrivetError (see `trivet_client.errors`). Cancelling the task that awaits a
@@ -69,10 +72,15 @@ class AsyncClient:
         *,
         timeout_s: float = TIMEOUT_S,
         metadata: Headers | None = None,
+        tls: Tls | None = None,
+        token: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         max_receive_bytes: int = -1,
     ) -> None:
-        self._connection = connection(address, timeout_s, metadata, max_receive_bytes)
+        self._connection = connection(
+            address, timeout_s, metadata, max_receive_bytes, credentials, tls, token
+        )
+        credentials = self._connection.credentials
         options = self._connection.options()
         self._channel = (
             grpc.aio.insecure_channel(address, options)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import grpc
 
-from trivet_client.errors import TrivetError, error_of
+from trivet_client.errors import TrivetError, error_of, invalid
+from trivet_client.security import Tls, bearer
 
 ADDRESS = "127.0.0.1:8001"
 TIMEOUT_S = 60.0  # of a unary call that names none; streams have none of their own
@@ -26,14 +27,16 @@ class Connection:
     timeout_s: float
     metadata: tuple[tuple[str, str | bytes], ...]
     max_receive_bytes: int  # of one message; -1: no limit
+    credentials: grpc.ChannelCredentials | None  # None: unencrypted
+    server_name: str | None  # what the server's certificate says, if it is not the address
 
     def timeout(self, own_s: float | None) -> float | None:
         """Seconds a unary call may take: its own timeout, else the client's; None for infinity."""
         return finite(self.timeout_s if own_s is None else own_s)
 
-    def options(self) -> Sequence[tuple[str, int]]:
+    def options(self) -> Sequence[tuple[str, int | str]]:
         """Channel arguments of grpc."""
-        options = [
+        options: list[tuple[str, int | str]] = [
             ("grpc.max_receive_message_length", self.max_receive_bytes),
             ("grpc.max_send_message_length", -1),  # the server knows its own limit
             # A server that is just starting is found a tenth of a second after it listens, instead
@@ -45,17 +48,33 @@ class Connection:
         if is_loopback(self.address):
             # grpc would send even this through the proxy of the environment, which cannot know it.
             options.append(("grpc.enable_http_proxy", 0))
+        if self.server_name is not None:
+            options.append(("grpc.ssl_target_name_override", self.server_name))
         return options
 
 
 def connection(
-    address: str, timeout_s: float, metadata: Headers | None, max_receive_bytes: int
+    address: str,
+    timeout_s: float,
+    metadata: Headers | None,
+    max_receive_bytes: int,
+    credentials: grpc.ChannelCredentials | None,
+    tls: Tls | None,
+    token: str | None,
 ) -> Connection:
+    """The arguments of a client, put together. Raises InvalidArgument if they do not agree."""
+    if tls is not None and credentials is not None:
+        raise invalid("tls and credentials both say how to encrypt; give one of the two")
+    headers = [*(metadata or {}).items()]
+    if token is not None:
+        headers.append(bearer(token))
     return Connection(
         address=address,
         timeout_s=timeout_s,
-        metadata=tuple((metadata or {}).items()),
+        metadata=tuple(headers),
         max_receive_bytes=max_receive_bytes,
+        credentials=tls.credentials() if tls else credentials,
+        server_name=tls.server_name if tls else None,
     )
 
 

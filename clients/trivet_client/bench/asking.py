@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from trivet_client.bench.driving import SystemClock, call_by_call, on_one_stream
 from trivet_client.bench.schedule import Pace, Span
 from trivet_client.bench.summary import Outcome, Sample
 from trivet_client.errors import TrivetError
+from trivet_client.security import Login
 from trivet_client.values import Cost, Embedding, Failure, FilledText, InferRequest, InferResult
 
 Texts = tuple[str, ...]  # of one request
@@ -33,6 +34,7 @@ class Target:
     version: int | None = None
     stream: bool = False
     timeout_s: float = 60.0
+    login: Login = field(default_factory=Login)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,13 +56,23 @@ class Recorded:
     busy: float
 
 
+def connected(target: Target) -> AsyncClient:
+    """A client of the server that is loaded."""
+    return AsyncClient(
+        target.address,
+        timeout_s=target.timeout_s,
+        tls=target.login.tls,
+        token=target.login.token,
+    )
+
+
 async def recorded(job: Job) -> Recorded:
     """Run one load to its end."""
     clock = SystemClock()
     inputs = itertools.cycle(job.inputs)
     first = asyncio.create_task(_busy_at(job.span.counted_ns, clock))
     last = asyncio.create_task(_busy_at(job.span.end_ns, clock)) if job.span.end_ns else None
-    async with AsyncClient(job.target.address, timeout_s=job.target.timeout_s) as client:
+    async with connected(job.target) as client:
         asker = Asker(client, job.target)
         if job.target.stream:
             samples = await on_one_stream(asker.stream, inputs, job.pace, job.span, job.seed, clock)

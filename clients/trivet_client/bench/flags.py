@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trivet_client.connection import ADDRESS
 from trivet_client.errors import invalid
+from trivet_client.security import add_login_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     asked.add_argument("--stream", action="store_true", help="on one stream per client process")
     _add_load(parser.add_argument_group("how much, and for how long"))
     _add_report(parser.add_argument_group("server and report"))
+    add_login_arguments(parser.add_argument_group("TLS and token"))
 
 
 def check(args: argparse.Namespace) -> None:

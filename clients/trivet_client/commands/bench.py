@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from trivet_client.bench.flags import add_arguments, check
 from trivet_client.errors import TrivetError, invalid
+from trivet_client.security import login
 
 if TYPE_CHECKING:
     from trivet_client.bench.asking import Inputs, Target
@@ -83,10 +84,18 @@ def _prepared(args: argparse.Namespace) -> Iterator[tuple[Bench, list[str]]]:
         version=args.version,
         stream=args.stream,
         timeout_s=args.timeout,
+        login=login(args),
     )
     notes: list[str] = []
     with ExitStack() as stack:
-        client = stack.enter_context(Client(args.url, timeout_s=args.timeout))
+        client = stack.enter_context(
+            Client(
+                args.url,
+                timeout_s=args.timeout,
+                tls=target.login.tls,
+                token=target.login.token,
+            )
+        )
         texts, inputs = _inputs(args, client, target)
         _first_answer(target, inputs)
         behind = _steps(client, target, notes)
@@ -148,11 +157,10 @@ def _first_answer(target: Target, inputs: Inputs) -> None:
     """Ask once, so that what is wrong altogether is one clear line. Raises TrivetError."""
     import asyncio
 
-    from trivet_client.aio_client import AsyncClient
-    from trivet_client.bench.asking import Asker
+    from trivet_client.bench.asking import Asker, connected
 
     async def ask() -> None:
-        async with AsyncClient(target.address, timeout_s=target.timeout_s) as client:
+        async with connected(target) as client:
             await Asker(client, target).answer(inputs[0])
 
     asyncio.run(ask())

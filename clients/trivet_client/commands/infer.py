@@ -15,6 +15,7 @@ from trivet_client.commands.json_tensors import requested, tensor
 from trivet_client.commands.render import as_json, as_text
 from trivet_client.connection import ADDRESS, TIMEOUT_S
 from trivet_client.errors import TrivetError, invalid
+from trivet_client.security import add_login_arguments, login
 from trivet_client.values import (
     Failure,
     InferRequest,
@@ -88,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help=f"for all answers together (default: {TIMEOUT_S:g}; with --text - none)",
     )
+    add_login_arguments(parser)
     parser.add_argument(
         "--output-json", action="store_true", help="print one JSON object per answer"
     )
@@ -96,7 +98,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ask, print; 1 if anything was refused."""
     try:
-        with Client(args.url) as client:
+        known = login(args)
+        with Client(args.url, tls=known.tls, token=known.token) as client:
             return _ask_texts(client, args) if args.text else _ask_tensors(client, args)
     except TrivetError as error:
         _complain(error.message)
