@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -12,6 +12,7 @@ import grpc
 
 from trivet.config import ModelConfig, TensorSpec
 from trivet.frontend import services
+from trivet.frontend.extras import Extras
 from trivet.model.model import Model
 from trivet.model.validation import Validator
 from trivet.repository.registry import Registry
@@ -34,11 +35,13 @@ class ScriptedModel:
         answer: Answer,
         version: int = 1,
         stream: Stream | None = None,
+        labels: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         """stream: gives the answers of a decoupled model; None: the one of `answer`."""
         self.config = config
         self.version = version
         self.statistics = Statistics()
+        self.labels = labels or {}
         self.condition = WELL
         self.changed = asyncio.Event()
         self._answer = answer
@@ -101,13 +104,16 @@ def publish(registry: Registry, model: ScriptedModel) -> None:
 
 @asynccontextmanager
 async def run_server(
-    *models: ScriptedModel, max_message_bytes: int = 1 << 20, grace_s: float = 5.0
+    *models: ScriptedModel,
+    max_message_bytes: int = 1 << 20,
+    grace_s: float = 5.0,
+    extras: Extras | None = None,
 ) -> AsyncIterator[Served]:
     registry, draining = Registry(), asyncio.Event()
     for model in models:
         publish(registry, model)
     options = Options(port=0, max_message_bytes=max_message_bytes, grace_s=grace_s, closing_s=0)
-    methods = services.methods(registry, draining=draining)
+    methods = services.methods(registry, draining=draining, extras=extras)
     async with grpcio.serving(methods, options) as port:
         limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=limits) as channel:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from trivet.config_file import Faults
 from trivet.model.affinity import check_affinity, keep_to, opened_on, usable_cores
 from trivet.model.cache import CacheShare, ResponseCache
 from trivet.model.completion import completed
+from trivet.model.labels import labels_of
 from trivet.model.model import Model
 from trivet.model.warm_up import Sample, samples_of, warm_up
 from trivet.scheduling.batching import BatchScheduler
@@ -72,8 +74,9 @@ class Loader:
             engine = completed(engine, artifact.signature, context.where, faults)
             faults.raise_if_any()
             first = await asyncio.to_thread(samples_of, engine, context.path.parent, faults)
-            faults.raise_if_any()
             config = client_config(engine, written)
+            labels = await asyncio.to_thread(labels_of, config, context.path.parent, faults)
+            faults.raise_if_any()
             config = _with_instances(config, artifact)
             make = self._make(artifact, engine, first)
             pairs = []
@@ -94,6 +97,7 @@ class Loader:
             (artifact,),
             self._share_of_cache(config, context.version),
             instances,
+            labels,
         )
 
     def _scheduler(
@@ -143,11 +147,16 @@ class Loader:
 
         return make
 
-    def pipeline(self, config: ModelConfig, version: int, members: Members) -> Model:
-        """A pipeline over models that are loaded already."""
+    def pipeline(
+        self, config: ModelConfig, version: int, members: Members, folder: Path | None = None
+    ) -> Model:
+        """A pipeline over models that are loaded already. folder: where its label files lie."""
+        faults = Faults()
+        labels = labels_of(config, folder, faults) if folder else {}
+        faults.raise_if_any()
         statistics = Statistics()
         scheduler = PipelineScheduler(config, version, members, statistics)
-        return Model(config, version, scheduler, statistics, self.clock)
+        return Model(config, version, scheduler, statistics, self.clock, labels=labels)
 
 
 def _made(artifact: Artifact, config: ModelConfig, made: list[Instance]) -> Instance:

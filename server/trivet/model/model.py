@@ -10,6 +10,7 @@ from trivet.backend.contract import Artifact
 from trivet.clock import Clock
 from trivet.config import ModelConfig
 from trivet.model.cache import CacheShare, key_of
+from trivet.model.labels import Labels
 from trivet.model.validation import Validator
 from trivet.request import InferRequest, InferResponse, Stages, Timings
 from trivet.scheduling.instances import Instances
@@ -31,6 +32,7 @@ class Model:
         artifacts: Sequence[Artifact] = (),
         cache: CacheShare | None = None,
         instances: Instances | None = None,
+        labels: Labels | None = None,
     ) -> None:
         """cache: where answers are kept; None for a model whose requests are all computed.
 
@@ -39,6 +41,7 @@ class Model:
         self.config = config
         self.version = version
         self.statistics = statistics
+        self.labels = labels or {}
         self._scheduler = scheduler
         self._clock = clock
         self._artifacts = artifacts

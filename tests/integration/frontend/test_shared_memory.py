@@ -226,7 +226,7 @@ async def test_bounds_are_checked(
     assert text in refused.value.message()
 
 
-MALFORMED = {
+MALFORMED: dict[str, tuple[dict[str, str | int], str]] = {
     "no size": ({"shared_memory_region": "r"}, "'shared_memory_byte_size' is missing"),
     "size as text": (
         {"shared_memory_region": "r", "shared_memory_byte_size": "24"},
