@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from trivet.cli.flags import access, cache, grpc, inference, logging, repository, server, tls, tracing, unserved
+from trivet.cli.flags import (
+    access,
+    cache,
+    grpc,
+    inference,
+    logging,
+    repository,
+    server,
+    tls,
+    tracing,
+    unserved,
+)
 from trivet.cli.flags.flag import Group
 
 GROUPS = (
