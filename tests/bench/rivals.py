@@ -1,62 +1,117 @@
-"""The same server under other batch policies, as repositories that share the artifacts' files."""
+"""The same server under other configs, as repositories that share the artifacts' files."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
+
+from google.protobuf import text_format
+
+from tests.bench.subjects import Subject
+from tests.harness.server import ServerProcess, serving
+from trivet_protos.generated import model_config_pb2 as pb
+
+BY_LENGTH = ("max_batch_tokens", "max_padding_percent", "batch_window")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rival:
     """A variant of the encoder's config.pbtxt."""
 
     name: str
-    edit: tuple[tuple[str, str], ...]  # patterns and what replaces them, over the whole file
+    edit: Callable[[pb.ModelConfig], None]
 
 
-LENGTH_AWARE = Rival("length-aware (as built)", ())
-
-FIFO_8 = Rival(
-    "first in, first out, batches of 8",
-    (
-        (r"max_batch_size: \d+", "max_batch_size: 8"),
-        (
-            r'parameters \{\s*key: "max_batch_tokens".*?\}\s*\}',
-            'parameters { key: "batch_order" value { string_value: "arrival" } }',
-        ),
-        (r'parameters \{\s*key: "max_padding_percent".*?\}\s*\}', ""),
-    ),
-)
-
-ONE_BY_ONE = Rival(
-    "no batching, one single-thread worker per core",
-    (
-        (r"dynamic_batching \{.*?\}", ""),
-        (r'parameters \{\s*key: "max_batch_tokens".*?\}\s*\}', ""),
-        (r'parameters \{\s*key: "max_padding_percent".*?\}\s*\}', ""),
-        (
-            r"instance_group \[.*?\]",
-            f"instance_group [ {{ count: {len(os.sched_getaffinity(0))} kind: KIND_CPU }} ]",
-        ),
-    ),
-)
+def _as_built(config: pb.ModelConfig) -> None:
+    """Nothing is changed."""
 
 
-def repository_of(rival: Rival, examples: Path, encoder: str, into: Path) -> Path:
-    """Copy the example repository with the rival's config; artifacts are hard links if possible."""
-    shutil.copytree(examples, into, copy_function=_link)
-    path = into / encoder / "config.pbtxt"
-    text = path.read_text()
-    for pattern, replacement in rival.edit:
-        text, found = re.subn(pattern, replacement, text, flags=re.DOTALL)
-        if not found:
-            raise RuntimeError(f"{rival.name}: nothing in {encoder}/config.pbtxt matches {pattern}")
-    path.unlink()
-    path.write_text(text)
+def _fifo_8(config: pb.ModelConfig) -> None:
+    _drop(config, *BY_LENGTH)
+    config.max_batch_size = 8
+    config.parameters["batch_order"].string_value = "arrival"
+
+
+def one_by_one(config: pb.ModelConfig) -> None:
+    """No batches; one instance per core, each with the one thread that calls the engine."""
+    _drop(config, *BY_LENGTH)
+    config.ClearField("dynamic_batching")
+    _set_instances(config, len(os.sched_getaffinity(0)))
+
+
+def _one_by_one(config: pb.ModelConfig) -> None:
+    one_by_one(config)
+    config.parameters["intra_op_thread_count"].string_value = "1"
+
+
+LENGTH_AWARE = Rival("by length (as built)", _as_built)
+FIFO_8 = Rival("first in, first out, batches of 8", _fifo_8)
+ONE_BY_ONE = Rival("one at a time, one single-thread worker per core", _one_by_one)
+
+
+def instances(count: int) -> Rival:
+    """As built, with so many instances."""
+    return Rival(f"{count} instances", lambda config: _set_instances(config, count))
+
+
+def bounded_queue(size: int) -> Rival:
+    """As built, with a queue that holds at most so many requests."""
+
+    def bound(config: pb.ModelConfig) -> None:
+        config.dynamic_batching.default_queue_policy.max_queue_size = size
+
+    return Rival(f"queue of {size}", bound)
+
+
+def repository_of(rival: Rival, subject: Subject, into: Path) -> Path:
+    """Copy the subject's models with the rival's config; artifacts are hard links if possible."""
+    for model in subject.models:
+        shutil.copytree(subject.repository / model, into / model, copy_function=_link)
+    edit_config(into / subject.encoder / "config.pbtxt", rival.edit)
     return into
+
+
+@contextmanager
+def served(rival: Rival, subject: Subject, scratch: Path) -> Iterator[ServerProcess]:
+    """A server of the subject under the rival's config; its files lie in `scratch`."""
+    folder = Path(mkdtemp(dir=scratch, prefix=f"{subject.encoder}-"))
+    with started(repository_of(rival, subject, folder / "models"), folder / "log") as server:
+        yield server
+
+
+@contextmanager
+def started(repository: Path, log: Path) -> Iterator[ServerProcess]:
+    """`serving`; where it does not come up, its log tells why, as the file will be gone."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(serving(repository, log=log))
+        except RuntimeError as error:
+            error.add_note(log.read_text())
+            raise
+        yield server
+
+
+def edit_config(path: Path, edit: Callable[[pb.ModelConfig], None]) -> None:
+    """Change a config in its place; a file that is linked to another is not changed there."""
+    config = text_format.Parse(path.read_text(), pb.ModelConfig())
+    edit(config)
+    path.unlink()
+    path.write_text(text_format.MessageToString(config))
+
+
+def _drop(config: pb.ModelConfig, *parameters: str) -> None:
+    for name in parameters:
+        config.parameters.pop(name, None)
+
+
+def _set_instances(config: pb.ModelConfig, count: int) -> None:
+    config.ClearField("instance_group")
+    config.instance_group.add(count=count, kind=pb.ModelInstanceGroup.KIND_CPU)
 
 
 def _link(source: str, target: str) -> None:

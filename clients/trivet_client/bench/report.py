@@ -137,6 +137,11 @@ def _notes(levels: Sequence[Level]) -> Iterator[str]:
     for level in levels:
         for status, count in sorted(level.summary.errors.items()):
             yield f"{level.pace}: ERRORS: {count} x {status}; latencies are of the others"
+        if failure := level.summary.failure:
+            yield (
+                f"{level.pace}: errors came {failure.p50_ms:.1f} ms (p50) to {failure.p99_ms:.1f} "
+                "ms (p99) after their requests were sent"
+            )
     for level in levels:
         for model, cost in (level.costs or {}).items():
             yield (

@@ -40,7 +40,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """Milliseconds, of the answered requests."""
+    """Milliseconds."""
 
     p50_ms: float
     p90_ms: float
@@ -59,7 +59,8 @@ class Summary:
     requests_per_s: float
     texts_per_s: float
     tokens_per_s: float | None  # None: the answers do not tell
-    latency: Latency | None  # None: nothing was answered
+    latency: Latency | None  # of the answered, from when they were due; None: none was
+    failure: Latency | None  # of the others, from when they were sent; None: none failed
     late_p99_ms: float  # how long after it was due the client sent a request
 
     @property
@@ -101,6 +102,9 @@ def summary(samples: Sequence[Sample], counted_ns: int, end_ns: int | None) -> S
         texts_per_s=sum(outcome.texts for outcome in ended) / seconds,
         tokens_per_s=sum(tokens) / seconds if tokens else None,
         latency=_latency(sorted(sample.latency_ns for sample in good)),
+        failure=_latency(
+            sorted(s.done_ns - s.sent_ns for s in due if s.outcome.status != OK),
+        ),
         late_p99_ms=percentile(late, 99) / 1e6 if late else 0.0,
     )
 

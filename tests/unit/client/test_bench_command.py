@@ -107,6 +107,7 @@ def test_errors_are_counted_by_status_and_end_in_status_1(
     assert trivet_bench("--texts", str(file), *SHORT) == 1
     printed = capsys.readouterr()
     assert "2 at a time: ERRORS: 15 x INVALID_ARGUMENT" in printed.out
+    assert "2 at a time: errors came " in printed.out
     assert printed.err == ""
 
 

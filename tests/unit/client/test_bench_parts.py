@@ -183,9 +183,21 @@ def test_errors_are_counted_by_status_and_have_no_part_in_latency() -> None:
     told = summary(samples, S, 2 * S)
     assert (told.errors, told.failed) == ({"UNAVAILABLE": 2, "DEADLINE_EXCEEDED": 1}, 3)
     assert told.latency
+    assert told.failure
     assert (told.answered, told.requests_per_s, told.latency.p50_ms) == (1, 1, 20)
+    assert (told.failure.p50_ms, told.failure.p99_ms) == (1, 900)
     nothing = summary(samples[:1], S, 2 * S)
     assert (nothing.latency, nothing.tokens_per_s) == (None, None)
+    assert summary(samples[3:], S, 2 * S).failure is None
+
+
+def test_an_error_is_timed_from_when_its_request_was_sent() -> None:
+    late = Sample(
+        due_ns=S, sent_ns=S + 7 * MS, done_ns=S + 9 * MS, outcome=Outcome(status="UNAVAILABLE")
+    )
+    told = summary([late], S, 2 * S)
+    assert told.failure
+    assert (told.failure.p50_ms, told.late_p99_ms) == (2, 7)
 
 
 def test_batches_that_formed_are_the_growth_of_the_counts() -> None:

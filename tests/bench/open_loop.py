@@ -1,0 +1,140 @@
+"""Requests that come when they come: how long they wait at 70 % of saturation, and beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from tests.bench.results import Row, at_most
+from tests.bench.rivals import LENGTH_AWARE, Rival, bounded_queue, served
+from tests.bench.setting import CALLERS, Setting, say
+from tests.bench.subjects import PIPELINE, Subject
+from trivet_client import Client
+from trivet_client.bench.asking import Target
+from trivet_client.bench.levels import Bench, Extent
+from trivet_client.bench.schedule import ClosedLoop, OpenLoop, Pace
+from trivet_client.bench.summary import Latency, Summary
+from trivet_client.bench.workers import Workers
+
+QUEUE = 64  # requests that may wait, of the server that is asked for too much
+WARM_UP_S = 1.0
+# Seconds of each load in a round. A p99 wants some hundred requests.
+ALONE_S, SATURATED_S, LOADED_S, OVERLOADED_S = 8.0, 6.0, 12.0, 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Each load once. Rates are requests per second."""
+
+    alone: Summary
+    saturated: Summary
+    loaded: Summary
+    overloaded: Summary
+
+    @property
+    def limit_ms(self) -> float:
+        """What the queue's limit promises the accepted: twice the time that a full queue takes,
+        as nobody waits more than twice a fair turn, and the computing itself. The time is by what
+        is answered then, since callers who are refused take their share of the cores."""
+        waiting_ms = QUEUE / self.overloaded.requests_per_s * 1e3
+        return 2 * waiting_ms + _latency(self.alone).p99_ms
+
+
+def rows(setting: Setting) -> list[Row]:
+    """For the first of the subjects: what is measured is the queue."""
+    subject = setting.subjects[0]
+    with ExitStack() as stack:
+        workers = stack.enter_context(Workers(1))
+        ours = stack.enter_context(_bench(LENGTH_AWARE, subject, setting))
+        bounded = stack.enter_context(_bench(bounded_queue(QUEUE), subject, setting))
+        rounds = [_round(workers, ours, bounded) for _ in range(setting.times(3))]
+    return _table(subject.name, rounds)
+
+
+def _table(name: str, rounds: list[Round]) -> list[Row]:
+    refusals = [round_.overloaded.failure for round_ in rounds]
+    if None in refusals:
+        raise RuntimeError("at 150 % of saturation nothing was refused; is the queue bounded?")
+    refused = [refusal for refusal in refusals if refusal]
+    shares = [_share_refused(round_.overloaded) for round_ in rounds]
+    return [
+        Row(
+            f"{name}, open loop at 70 % of saturation: p99, of the p99 of one caller alone",
+            [_latency(each.loaded).p99_ms / _latency(each.alone).p99_ms for each in rounds],
+            at_most(4),
+        ),
+        Row(
+            f"{name}, at 150 %, queue of {QUEUE}: p99 of the accepted, of what the limit promises",
+            [_latency(each.overloaded).p99_ms / each.limit_ms for each in rounds],
+            at_most(1),
+        ),
+        Row(f"{name}, at 150 %: refused, %", shares),
+        Row(
+            f"{name}, at 150 %: a refusal's median, ms",
+            [refusal.p50_ms for refusal in refused],
+            at_most(5),
+        ),
+        Row(
+            f"{name}, at 150 %: a refusal's p99, ms",
+            [refusal.p99_ms for refusal in refused],
+            at_most(5),
+        ),
+    ]
+
+
+def _round(workers: Workers, ours: Bench, bounded: Bench) -> Round:
+    alone = _run(workers, ours, ClosedLoop(1), ALONE_S)
+    saturated = _run(workers, ours, ClosedLoop(CALLERS), SATURATED_S)
+    rate = saturated.requests_per_s
+    return Round(
+        alone=alone,
+        saturated=saturated,
+        loaded=_run(workers, ours, OpenLoop(round(0.7 * rate, 1)), LOADED_S),
+        overloaded=_run(workers, bounded, OpenLoop(round(1.5 * rate, 1)), OVERLOADED_S),
+    )
+
+
+def _run(workers: Workers, bench: Bench, pace: Pace, duration_s: float) -> Summary:
+    extent = Extent(warmup_s=WARM_UP_S, duration_s=duration_s, requests=None)
+    told = replace(bench, extent=extent).level(workers, pace).summary
+    latency = _latency(told)
+    say(
+        f"open loop, {pace}: {told.requests_per_s:.0f}/s, p50 {latency.p50_ms:.1f} ms, "
+        f"p99 {latency.p99_ms:.1f} ms, {told.failed} refused"
+    )
+    unexpected = set(told.errors) - {"UNAVAILABLE"}
+    if unexpected:
+        raise RuntimeError(f"requests failed, and not because a queue was full: {unexpected}")
+    return told
+
+
+def _latency(told: Summary) -> Latency:
+    if told.latency is None:
+        raise RuntimeError(f"nothing was answered; errors: {dict(told.errors)}")
+    return told.latency
+
+
+def _share_refused(told: Summary) -> float:
+    return 100 * told.failed / (told.failed + told.answered)
+
+
+@contextmanager
+def _bench(rival: Rival, subject: Subject, setting: Setting) -> Iterator[Bench]:
+    """A server and what it is asked."""
+    with (
+        served(rival, subject, setting.scratch) as server,
+        Client(server.address) as client,
+    ):
+        yield Bench(
+            target=Target(address=server.address, task="embed", model=PIPELINE),
+            inputs=[(text,) for text in setting.texts],
+            extent=Extent(warmup_s=WARM_UP_S, duration_s=ALONE_S, requests=None),
+            seed=0,
+            processes=1,
+            client=client,
+            behind=None,
+            server_pid=None,
+            baseline=None,
+            texts=(),
+        )
