@@ -320,7 +320,8 @@ async def test_an_impatient_caller_is_told_and_harms_nobody(
     demo_server: ServerProcess, alone: list[Sample]
 ) -> None:
     async with grpc.aio.insecure_channel(demo_server.address) as channel:
-        call = channel.unary_unary("/trivet.v1.TextService/Embed")
+        path = "/trivet.v1.TextService/Embed"
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
         longest = b"\x1a\xff\x0f" + b"word " * 409 + b"wo"  # texts[0] of 2047 bytes
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call(longest, timeout=0.01)

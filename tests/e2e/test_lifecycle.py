@@ -21,7 +21,7 @@ from tests.harness.server import ServerProcess, serving
 from trivet_client import AsyncClient, Client, Failure, InferRequest, InferResult
 from trivet_client.errors import Cancelled, NotFound, TrivetError, Unavailable
 from trivet_protos.generated import health_pb2
-from trivet_protos.generated.health_pb2_grpc import HealthStub
+from trivet_protos.generated.health_pb2_grpc import HealthAsyncStub, HealthStub
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -187,7 +187,7 @@ async def test_no_caller_loses_a_request_to_the_signal(stopping: Stopping) -> No
 async def test_watchers_are_told_that_the_server_stops(stopping: Stopping) -> None:
     async with grpc.aio.insecure_channel(stopping.server.address) as channel:
         watches = [
-            HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=service))
+            HealthAsyncStub(channel).Watch(health_pb2.HealthCheckRequest(service=service))
             for service in ("", "late")
         ]
         for watch in watches:

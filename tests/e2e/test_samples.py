@@ -5,6 +5,7 @@ What is built is kept until a source of it changes: C++ takes half a minute, Go 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -12,14 +13,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
+import grpc.aio
 import pytest
 
 from tests.harness.server import ServerProcess
@@ -197,28 +196,25 @@ def test_reflection_says_in_one_line_that_no_server_answers() -> None:
 class OldReflection(ServerReflectionServicer):
     """Answers v1alpha alone, as servers did for years."""
 
-    def ServerReflectionInfo(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802
-        for _ in request_iterator:
+    async def ServerReflectionInfo(  # noqa: N802
+        self, request_iterator: AsyncIterator[Any], context: Any
+    ) -> AsyncIterator[Any]:
+        async for _ in request_iterator:
             response = reflection.ServerReflectionResponse()
             response.list_services_response.service.add(name="only.Here")
             yield response
 
 
-@contextmanager
-def old_server() -> Iterator[str]:
-    server = grpc.server(ThreadPoolExecutor(1))
+async def test_reflection_falls_back_to_its_old_name() -> None:
+    server = grpc.aio.server()
     add_ServerReflectionServicer_to_server(OldReflection(), server)
     port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
+    await server.start()
     try:
-        yield f"127.0.0.1:{port}"
+        ended = await asyncio.to_thread(by_reflection, f"127.0.0.1:{port}")
     finally:
-        server.stop(None).wait()
-
-
-def test_reflection_falls_back_to_its_old_name() -> None:
-    with old_server() as address:
-        assert by_reflection(address).stdout == "only.Here\n"
+        await server.stop(None)
+    assert ended.stdout == "only.Here\n", ended.stderr
 
 
 @pytest.mark.skipif(shutil.which("grpcurl") is None, reason="grpcurl not installed")
