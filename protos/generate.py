@@ -33,6 +33,8 @@ PACKAGE = "trivet_protos.generated"
 MODULES = {  # a .proto file as others import it: the flat module it becomes, less its _pb2
     "model_config.proto": "model_config",
     "grpc_service.proto": "grpc_service",
+    "google/rpc/status.proto": "rpc_status",
+    "google/rpc/error_details.proto": "rpc_error_details",
     "grpc/health/v1/health.proto": "health",
     "grpc/reflection/v1/reflection.proto": "reflection_v1",
     "grpc/reflection/v1alpha/reflection.proto": "reflection_v1alpha",

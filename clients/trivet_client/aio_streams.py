@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from trivet_client.aio_status import Ending
-from trivet_client.errors import error_from_status
+from trivet_client.errors import error_from_status, retry_after_s
 from trivet_client.streaming import (
     Answer,
     Dialect,
@@ -96,7 +96,8 @@ async def _responses(
     except grpc.aio.AioRpcError as error:
         code, message = await ending.status(error)
         if code is not grpc.StatusCode.OK:
-            raise error_from_status(code, message, address) from error
+            told = retry_after_s(error.trailing_metadata())
+            raise error_from_status(code, message, address, told) from error
 
 
 async def _stopped(sender: asyncio.Task[None]) -> None:

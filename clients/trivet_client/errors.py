@@ -7,19 +7,29 @@ before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
+
+from trivet_protos.generated.rpc_error_details_pb2 import RetryInfo
+from trivet_protos.generated.rpc_status_pb2 import Status
 
 
 class TrivetError(Exception):
-    """A call failed. `code` is the gRPC status, `message` names the cause and the cure."""
+    """A call failed. `code` is the gRPC status, `message` names the cause and the cure.
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(code, message)  # both, so that a pickled error comes back whole
+    `retry_after_s`: seconds to wait before trying again, where an overloaded server told them.
+    """
+
+    def __init__(
+        self, code: grpc.StatusCode, message: str, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(code, message, retry_after_s)  # all, so that a pickled error comes whole
         self.code = code
         self.message = message
+        self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
         return self.message
@@ -109,15 +119,20 @@ _CLASSES: Mapping[grpc.StatusCode, type[TrivetError]] = {
 }
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
+# The trailer in which a server tells more than status and text.
+_STATUS_DETAILS = "grpc-status-details-bin"
+
 # How grpc begins the status text it makes up itself when nobody listens.
 _NO_CONNECTION = "failed to connect to all addresses"
 # All that grpc says when its own clock ran out.
 _NO_TIME = "Deadline Exceeded"
 
 
-def error_of(code: grpc.StatusCode, message: str) -> TrivetError:
+def error_of(
+    code: grpc.StatusCode, message: str, retry_after_s: float | None = None
+) -> TrivetError:
     """The error of a status, as an instance of the status's own class."""
-    return _CLASSES.get(code, TrivetError)(code, message)
+    return _CLASSES.get(code, TrivetError)(code, message, retry_after_s)
 
 
 def invalid(message: str) -> TrivetError:
@@ -139,10 +154,32 @@ def error_from_rpc(error: grpc.RpcError, address: str) -> TrivetError:
     """The error behind what grpc raised. `address` is named where no server answers."""
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return error_of(grpc.StatusCode.UNKNOWN, str(error))
-    return error_from_status(error.code(), error.details() or "", address)
+    told = retry_after_s(error.trailing_metadata())
+    return error_from_status(error.code(), error.details() or "", address, told)
 
 
-def error_from_status(code: grpc.StatusCode, message: str, address: str) -> TrivetError:
+def retry_after_s(trailers: Iterable[tuple[str, str | bytes]] | None) -> float | None:
+    """Seconds to wait before a retry, as google.rpc.RetryInfo tells them; None if nobody did."""
+    for name, value in trailers or ():
+        if name == _STATUS_DETAILS and isinstance(value, bytes):
+            return _retry_delay_s(value)
+    return None
+
+
+def _retry_delay_s(details: bytes) -> float | None:
+    retry = RetryInfo()
+    try:
+        for detail in Status.FromString(details).details:
+            if detail.Unpack(retry):
+                return retry.retry_delay.ToNanoseconds() / 1e9
+    except DecodeError:  # from a server that means something else by this trailer
+        pass
+    return None
+
+
+def error_from_status(
+    code: grpc.StatusCode, message: str, address: str, retry_after_s: float | None = None
+) -> TrivetError:
     """The error behind a call's status. grpc's own bare words are given a cure."""
     if code is grpc.StatusCode.UNAVAILABLE and message.startswith(_NO_CONNECTION):
         return error_of(
@@ -154,4 +191,4 @@ def error_from_status(code: grpc.StatusCode, message: str, address: str) -> Triv
         return error_of(
             code, f"{address} did not answer within the timeout; retry, or allow more time"
         )
-    return error_of(code, message or code.name)
+    return error_of(code, message or code.name, retry_after_s)
