@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-READY = re.compile(r"serving on (\S+:\d+)")
+READY = re.compile(r"serving on (unix:\S+|\S+:\d+)")
 STOP_SECONDS = 30
 
 
