@@ -26,7 +26,7 @@ from trivet.transport.options import Options, Tls
 from trivet_client import AsyncClient, TrivetError
 from trivet_client import Tls as ClientTls
 from trivet_client import errors as client_errors
-from trivet_client.values import InferRequest
+from trivet_client.values import InferRequest, InferResult
 
 INFER = "infer-token-0123456789"
 OBSERVE = "observe-token-0123456789"
@@ -206,6 +206,7 @@ async def test_our_client_shows_its_certificate_and_its_token(
             np.testing.assert_array_equal(answer.outputs["OUT"], ROW)
             requests = [InferRequest(model="echo", inputs={"IN": ROW})]
             async for _, streamed_answer in client.infer_stream(requests):
+                assert isinstance(streamed_answer, InferResult)
                 np.testing.assert_array_equal(streamed_answer.outputs["OUT"], ROW)
             with pytest.raises(client_errors.PermissionDenied, match="the role observe"):
                 await client.statistics("echo")

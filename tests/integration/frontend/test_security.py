@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -15,10 +15,11 @@ import pytest
 import trustme
 
 from tests.harness.relay import relayed
+from tests.harness.transports import chosen
 from trivet.errors import InvalidConfig
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
-from trivet.transport.grpcio import serving
 from trivet.transport.options import Compression, Keepalive, Options, Tls, exposure
+from trivet.transport.serving import serving
 
 Status = grpc.StatusCode
 
@@ -33,6 +34,9 @@ async def echo_stream(messages: AsyncIterator[bytes], call: Call) -> Answers:
 
 
 ECHO: Methods = {"/t.T/Echo": Unary(echo), "/t.T/Stream": BidiStream(echo_stream)}
+Echo = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+Streaming = grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+Settings = Sequence[tuple[str, int]]
 # A new channel is a new connection.
 FRESH = [("grpc.use_local_subchannel_pool", 1)]
 
@@ -52,6 +56,7 @@ def write(folder: Path, certificate: trustme.LeafCert, authority: trustme.CA) ->
 
 
 def options(tls: Tls | None = None, **changes: object) -> Options:
+    changes = {"transport": chosen(), **changes}
     return Options(port=0, tls=tls, closing_s=0, grace_s=1, **changes)  # type: ignore[arg-type]
 
 
@@ -60,18 +65,23 @@ async def ask(
     credentials: grpc.ChannelCredentials | None = None,
     message: bytes = b"hello",
     compression: grpc.Compression | None = None,
-    settings: list[tuple[str, object]] | None = None,
+    settings: Settings = (),
 ) -> bytes:
     """One call over a connection of its own."""
     limits = [("grpc.max_receive_message_length", -1)]
-    with_all = [*FRESH, *limits, *(settings or [])]
+    with_all = [*FRESH, *limits, *settings]
     channel = (
         grpc.aio.secure_channel(address, credentials, with_all)
         if credentials
         else grpc.aio.insecure_channel(address, with_all)
     )
     async with channel:
-        return await channel.unary_unary("/t.T/Echo")(message, timeout=10, compression=compression)
+        return await echoing(channel)(message, timeout=10, compression=compression)
+
+
+def echoing(channel: grpc.aio.Channel, method: str = "Echo") -> Echo:
+    """The method without messages of protobuf: bytes in, bytes out."""
+    return channel.unary_unary(f"/t.T/{method}")
 
 
 async def served_certificate(port: int) -> str:
@@ -126,7 +136,7 @@ async def test_a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go
         serving(ECHO, options(tls)) as port,
         grpc.aio.secure_channel(f"127.0.0.1:{port}", trusting, FRESH) as old,
     ):
-        assert await old.unary_unary("/t.T/Echo")(b"before") == b"before"
+        assert await echoing(old)(b"before") == b"before"
         first = await served_certificate(port)
         assert await served_certificate(port) == first
 
@@ -145,7 +155,7 @@ async def test_a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go
 
         write(tmp_path, authority.issue_cert("127.0.0.1"), authority)
         assert await served_certificate(port) not in (first, second)
-        assert await old.unary_unary("/t.T/Echo")(b"after") == b"after"
+        assert await echoing(old)(b"after") == b"after"
 
 
 async def test_files_that_are_no_certificates_end_the_start_with_their_name(
@@ -244,15 +254,16 @@ async def test_answers_are_compressed_for_those_who_can_read_it(
 ) -> None:
     message = b"x" * 200_000
 
-    async def received(port: int, settings: list[tuple[str, object]]) -> int:
+    async def received(port: int, settings: Settings) -> int:
         async with relayed(port) as relay:
             limits = [*FRESH, *settings]
             async with grpc.aio.insecure_channel(f"127.0.0.1:{relay.port}", limits) as channel:
                 if streamed:
-                    stream = channel.stream_stream("/t.T/Stream")(iter([message]))
-                    assert [answer async for answer in stream] == [message]
+                    method: Streaming = channel.stream_stream("/t.T/Stream")
+                    answers = [answer async for answer in method(iter([message]))]
+                    assert answers == [message]
                 else:
-                    assert await channel.unary_unary("/t.T/Echo")(message) == message
+                    assert await echoing(channel)(message) == message
             return relay.received
 
     async with serving(ECHO, options(compression=level)) as port:
@@ -282,10 +293,10 @@ async def test_one_connection_has_so_many_calls_under_way_and_the_rest_waits() -
     ):
         # The first answer tells the client the limit.
         go.set()
-        await channel.unary_unary("/t.T/Hold")(b"")
+        await echoing(channel, "Hold")(b"")
         go.clear()
         await entered.acquire()
-        calls = [channel.unary_unary("/t.T/Hold")(b"%d" % number) for number in range(6)]
+        calls = [echoing(channel, "Hold")(b"%d" % number) for number in range(6)]
         for _ in range(2):
             await entered.acquire()
         go.set()
@@ -301,7 +312,7 @@ async def test_an_old_connection_is_asked_to_leave_and_loses_no_call() -> None:
         grpc.aio.insecure_channel(f"127.0.0.1:{relay.port}", FRESH) as channel,
     ):
         while relay.connections < 3:
-            assert await channel.unary_unary("/t.T/Echo")(b"x", timeout=10) == b"x"
+            assert await echoing(channel)(b"x", timeout=10) == b"x"
 
 
 async def test_two_servers_share_a_port_if_both_say_so() -> None:

@@ -82,7 +82,7 @@ def test_every_method_that_is_served_has_a_rule() -> None:
 
 
 def test_a_method_without_a_rule_is_for_control() -> None:
-    assert rule_of("/new.Service/Method").roles == {Role.CONTROL}
+    assert rule_of("/new.Service/Method").roles == frozenset({Role.CONTROL})
 
 
 @pytest.mark.parametrize("group", Group)
@@ -146,7 +146,7 @@ def test_a_hash_in_the_file_stands_for_its_token_and_roles_add_up(tmp_path: Path
     hashed = hashlib.sha256(INFER.encode()).hexdigest()
     path = token_file(tmp_path, f"infer,observe sha256:{hashed.upper()}\n")
     tokens = TokenFile(path, ManualClock())
-    assert tokens.roles(INFER) == {Role.INFER, Role.OBSERVE}
+    assert tokens.roles(INFER) == frozenset({Role.INFER, Role.OBSERVE})
     assert tokens.roles(f"sha256:{hashed}") is None
 
 
@@ -162,18 +162,18 @@ async def test_a_changed_file_is_read_within_a_second_and_a_broken_one_is_not(
     path, clock = token_file(tmp_path), ManualClock()
     tokens = TokenFile(path, clock)
     path.write_text("infer another-token-0123456789\n")
-    assert tokens.roles(INFER) == {Role.INFER}  # not looked at again so soon
+    assert tokens.roles(INFER) == frozenset({Role.INFER})  # not looked at again so soon
     await clock.advance(us=1_000_000)
     with caplog.at_level(logging.INFO):
         assert tokens.roles(INFER) is None
-        assert tokens.roles("another-token-0123456789") == {Role.INFER}
+        assert tokens.roles("another-token-0123456789") == frozenset({Role.INFER})
     assert "tokens_renewed" in caplog.text
     path.write_text("nothing sensible-token-0123456789\n")
     await clock.advance(us=1_000_000)
-    assert tokens.roles("another-token-0123456789") == {Role.INFER}
+    assert tokens.roles("another-token-0123456789") == frozenset({Role.INFER})
     path.unlink()
     await clock.advance(us=1_000_000)
-    assert tokens.roles("another-token-0123456789") == {Role.INFER}
+    assert tokens.roles("another-token-0123456789") == frozenset({Role.INFER})
     whys = [str(vars(record).get("why")) for record in caplog.records]
     assert any("line 1: begins with something else than roles" in why for why in whys)
     assert any("no such file" in why for why in whys)
@@ -264,12 +264,15 @@ async def test_streams_are_refused_before_they_begin(tokens: Tokens | None) -> N
     )
     served = guarded({STREAM: BidiStream(echo_stream), WATCH: ServerStream(one_answer)}, access)
 
+    read: list[bytes] = []
+
     async def messages() -> AsyncIterator[bytes]:
-        raise AssertionError("no message may be read")
+        read.append(b"")
         yield b""
 
     with pytest.raises(Unauthenticated if tokens else Unavailable):
         stream_of(served, messages(), FakeCall({}))
+    assert read == []
     watch = served[WATCH]
     assert isinstance(watch, ServerStream)
     with pytest.raises(Unavailable):
