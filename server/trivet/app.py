@@ -24,7 +24,9 @@ from trivet.frontend.forwarding import HeaderForwarder
 from trivet.frontend.regions import Regions
 from trivet.frontend.services import DEFAULT_SERVER_NAME, methods
 from trivet.model.cache import ResponseCache
+from trivet.repository.control import Control
 from trivet.repository.manager import Manager
+from trivet.repository.options import ControlOptions
 from trivet.repository.registry import Registry
 from trivet.telemetry.logs import Log
 from trivet.telemetry.trace_settings import TraceSettings
@@ -47,6 +49,7 @@ class ServerConfig:
     restrictions: Mapping[Group, Restriction] = field(default_factory=dict)
     token_file: Path | None = None  # None: callers need no token
     server_name: str = DEFAULT_SERVER_NAME
+    control: ControlOptions = field(default_factory=ControlOptions)
     cache_bytes: int = 0  # of the response cache; 0: there is none
     exit_on_error: bool = True  # end if a model cannot be loaded, instead of serving the others
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
@@ -80,14 +83,16 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         manager = Manager(
             config.repositories,
             registry,
+            plugins.backends(),
             plugins.load_backend,
             clock,
             cores,
             cache=cache,
             hold_until=config.hold_until,
         )
-        await manager.scan()
-        stack.push_async_callback(_unload, manager)
+        control = Control(manager, clock, config.control)
+        await control.scan()
+        stack.push_async_callback(_unload, control)
         draining = asyncio.Event()
         tracer = Tracer(clock, config.trace)
         stack.callback(tracer.close)
@@ -96,6 +101,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             draining=draining,
             server_name=config.server_name,
             extras=_extras(config, tracer),
+            control=control,
         )
         table = guarded(table, _access(config, clock))
         port = await stack.enter_async_context(serving(table, config.grpc))
@@ -103,9 +109,11 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             address = config.grpc.address(port)
             log.warning("open_to_the_network", extra={"address": address, "danger": danger})
         stack.callback(draining.set)
-        await manager.load()
-        if manager.faults and config.exit_on_error:
-            raise InvalidConfig(manager.faults)
+        faults = await control.start(quiet=config.exit_on_error)
+        if faults and config.exit_on_error:
+            raise InvalidConfig(faults)
+        watching = asyncio.create_task(control.watch())
+        stack.callback(watching.cancel)
         yield App(port, registry)
 
 
@@ -126,9 +134,9 @@ def _access(config: ServerConfig, clock: SystemClock) -> Access:
     return Access(restrictions=config.restrictions, tokens=tokens)
 
 
-async def _unload(manager: Manager) -> None:
+async def _unload(control: Control) -> None:
     try:
         async with asyncio.timeout(UNLOAD_S):
-            await manager.unload_all()
+            await control.close()
     except TimeoutError:
         log.warning("models_still_busy", extra={"waited_s": UNLOAD_S})

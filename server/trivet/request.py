@@ -37,7 +37,7 @@ class InferRequest:
     """
 
     model: str
-    version: int | None = None  # None: the latest ready one
+    version: int | str | None = None  # or an alias; None: the latest ready one
     id: str = ""
     inputs: Tensors
     outputs: tuple[str, ...] = ()

@@ -202,8 +202,6 @@ def test_a_deadline_of_the_client_is_kept(peer: triton.InferenceServerClient) ->
 @pytest.mark.parametrize(
     "unserved",
     [
-        lambda peer: peer.load_model("embed"),
-        lambda peer: peer.unload_model("embed"),
         lambda peer: peer.get_system_shared_memory_status(),
         lambda peer: peer.get_cuda_shared_memory_status(),
         lambda peer: peer.get_trace_settings(),

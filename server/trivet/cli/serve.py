@@ -16,6 +16,7 @@ from trivet.cli.flags.access import restrictions
 from trivet.cli.flags.cache import cache_bytes
 from trivet.cli.flags.groups import GROUPS
 from trivet.cli.flags.logs import started_log
+from trivet.cli.flags.model_control import control_options
 from trivet.cli.flags.options import grpc_options
 from trivet.cli.flags.tracing import trace_settings
 from trivet.cli.flags.unserved import notices
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         grpc=grpc_options(args),
         restrictions=restrictions(args.grpc_restricted_protocol),
         token_file=args.token_file,
+        control=control_options(args),
         server_name=args.server_name,
         cache_bytes=cache_bytes(args),
         exit_on_error=args.exit_on_error,

@@ -8,6 +8,7 @@ from trivet.config_file.backends import artifact_of, backend_of
 from trivet.config_file.batching import check_padding
 from trivet.config_file.datatypes import data_type, wire_name
 from trivet.config_file.faults import Faults
+from trivet.config_file.override import parses, text_of_json
 from trivet.config_file.ragged import check_ragged
 from trivet.config_file.reader import read_config
 from trivet.config_file.writer import to_proto
@@ -19,7 +20,9 @@ __all__ = [
     "check_padding",
     "check_ragged",
     "data_type",
+    "parses",
     "read_config",
+    "text_of_json",
     "to_proto",
     "wire_name",
 ]

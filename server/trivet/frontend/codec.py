@@ -14,6 +14,8 @@ from trivet.errors import InvalidInput, ServeError
 from trivet.frontend.delivery import NONE, Deliveries, deliver
 from trivet.frontend.parameters import REGION, fill_parameters, place_of, request_parameters
 from trivet.frontend.regions import Place, Regions
+from trivet.repository.aliases import is_alias
+from trivet.repository.registry import Asked
 from trivet.request import InferRequest, InferResponse, Tensors
 from trivet_protos import wire
 from trivet_protos.generated import grpc_service_pb2 as pb
@@ -24,10 +26,11 @@ _SHOWN = 40  # characters of a client's word that a message repeats
 Input = pb.ModelInferRequest.InferInputTensor
 
 
-def version_of(text: str, model: str) -> int | None:
+def version_of(text: str, model: str) -> Asked:
     """The version a request names; None where it leaves the choice to the server.
 
-    Raises InvalidInput for anything but a positive integer as a repository spells it.
+    Raises InvalidInput for anything but a positive integer as a repository spells it, or a word
+    that may be an alias of one.
     """
     if not text:
         return None
@@ -35,6 +38,8 @@ def version_of(text: str, model: str) -> int | None:
         version = int(text)
         if version <= _MAX_VERSION:
             return version
+    if is_alias(text):
+        return text
     raise InvalidInput(
         f"model '{model}': version {text[:_SHOWN]!r} is no positive integer; send one such as '1',"
         " or none for the latest"

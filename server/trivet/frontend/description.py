@@ -8,12 +8,12 @@ from importlib.metadata import version
 
 from trivet import config_file
 from trivet.config import ModelConfig, TensorSpec
-from trivet.errors import InvalidInput, NotFound, Unimplemented
+from trivet.errors import InvalidInput, NotFound
 from trivet.frontend.codec import version_of
 from trivet.frontend.method import Call, Methods, Unary
 from trivet.frontend.refusal import parse
 from trivet.model.model import Model
-from trivet.repository.registry import Registry, State
+from trivet.repository.registry import Registry
 from trivet.telemetry.statistics import BatchDurations, Duration, ResponseDurations, Statistics
 from trivet_protos.generated import grpc_service_pb2 as pb
 
@@ -23,6 +23,8 @@ _SERVICE = "/inference.GRPCInferenceService/"
 EXTENSIONS = (
     "classification",
     "sequence",
+    "model_repository",
+    "model_repository(unload_dependents)",
     "schedule_policy",
     "model_configuration",
     "parameters",
@@ -64,7 +66,6 @@ class Description:
             f"{_SERVICE}ModelMetadata": Unary(self.model_metadata),
             f"{_SERVICE}ModelConfig": Unary(self.model_config),
             f"{_SERVICE}ModelStatistics": Unary(self.model_statistics),
-            f"{_SERVICE}RepositoryIndex": Unary(self.repository_index),
         }
 
     async def server_live(self, message: bytes, call: Call) -> bytes:
@@ -112,25 +113,6 @@ class Description:
         statistics = (_statistics(model) for model in models)
         return pb.ModelStatisticsResponse(model_stats=statistics).SerializeToString()
 
-    async def repository_index(self, message: bytes, call: Call) -> bytes:
-        asked = parse(pb.RepositoryIndexRequest, message)
-        if asked.repository_name:
-            raise Unimplemented(
-                "repository_name would choose among several repositories, and this server has one;"
-                " leave it empty"
-            )
-        entries = (
-            pb.RepositoryIndexResponse.ModelIndex(
-                name=entry.name,
-                version=str(entry.version or ""),
-                state=entry.state.value,
-                reason=entry.reason,
-            )
-            for entry in self._registry.index()
-            if entry.state is State.READY or not asked.ready
-        )
-        return pb.RepositoryIndexResponse(models=entries).SerializeToString()
-
     def _model(self, name: str, version: str) -> Model:
         with self._registry.acquire(name, version_of(version, name)) as model:
             return model
@@ -140,8 +122,8 @@ class Description:
         so the protocol says."""
         if not name:
             return self._registry.models()
-        number = version_of(version, name)
         try:
+            number = self._registry.number_of(name, version_of(version, name))
             ready = self._registry.versions(name)
         except NotFound as error:
             raise InvalidInput(error.message) from None

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-from trivet.frontend import reflection, unoffered
+from trivet.frontend import reflection
 from trivet.frontend.cost import Cost
 from trivet.frontend.description import Description, extensions
 from trivet.frontend.extras import Extras
 from trivet.frontend.health import Health
 from trivet.frontend.inference import Inference
 from trivet.frontend.method import Methods
+from trivet.frontend.repository_control import RepositoryControl
 from trivet.frontend.settings import Settings
 from trivet.frontend.shared_memory import SharedMemoryService
 from trivet.frontend.text import Text
+from trivet.repository.control import Control
 from trivet.repository.registry import Registry
 
 # Existing clients check for this name.
@@ -26,6 +28,7 @@ def methods(
     draining: asyncio.Event,
     server_name: str = DEFAULT_SERVER_NAME,
     extras: Extras | None = None,
+    control: Control | None = None,
 ) -> Methods:
     """Every method of every service, for a transport to serve.
 
@@ -33,6 +36,7 @@ def methods(
     let go, and streams are ended once all they have read is answered; unary calls are answered as
     before for as long as the transport lets them in.
     server_name: what ServerMetadata tells. extras: None where all of them are off.
+    control: loads and unloads models as clients ask; None where nobody does.
     """
     extras = extras or Extras()
     names = extensions(shared_memory=extras.regions is not None)
@@ -41,7 +45,7 @@ def methods(
         **Inference(registry, draining, extras).methods(),
         **SharedMemoryService(extras.regions).methods(),
         **Settings(registry, extras.tracer, extras.log).methods(),
-        **unoffered.methods(),
+        **RepositoryControl(registry, control).methods(),
         **Text(registry, draining).methods(),
         **Cost(registry).methods(),
         **Health(registry, draining).methods(),

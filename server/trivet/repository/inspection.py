@@ -1,9 +1,12 @@
-"""Whether the models of a repository would load, and everything that speaks against it."""
+"""Whether the models of a repository would load, and everything that speaks against it.
+
+`check` and `ls` tell it; the manager acts on it. So all three say the same, in the same words.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from trivet.backend.contract import Backend, LoadContext
 from trivet.config import InstanceKind, ModelConfig
@@ -12,6 +15,7 @@ from trivet.errors import Fault, InvalidConfig, ServeError
 from trivet.model.completion import completed
 from trivet.model.warm_up import samples_of
 from trivet.model.wiring import check_wiring
+from trivet.repository.aliases import check_aliases
 from trivet.repository.layout import ModelFolder, Snapshot
 from trivet.repository.versions import load_order, missing, wanted
 
@@ -20,17 +24,48 @@ LoadBackend = Callable[[str], Backend]  # by its name; raises InvalidConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """One model: what it is, and why it would not load.
+    """One model: what it is, and why it, or a version of it, would not load.
 
     config: None if it could not be read; completed by the artifact if that was opened.
-    versions: those that would be served, ascending.
+    versions: those that would be served, ascending. backends: of each of them, by name.
     """
 
     folder: ModelFolder
     config: ModelConfig | None
-    backend: str
     versions: tuple[int, ...]
+    backends: Mapping[int, str] = field(default_factory=dict)
     faults: tuple[Fault, ...]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def backend(self) -> str:
+        """The latest version's; "" for a pipeline, and where nothing tells it."""
+        return self.backends[self.versions[-1]] if self.versions else ""
+
+    @property
+    def own_faults(self) -> tuple[Fault, ...]:
+        """Those that keep every version from loading."""
+        of_versions = {fault for version in self.versions for fault in self.faults_of(version)}
+        return tuple(fault for fault in self.faults if fault not in of_versions)
+
+    def faults_of(self, version: int) -> tuple[Fault, ...]:
+        """Those of one version alone."""
+        place = f"{self.name}/{version}"
+        return tuple(
+            fault
+            for fault in self.faults
+            if fault.where.startswith(place) and fault.where[len(place) :][:1] in ("", "/", ":")
+        )
+
+    @property
+    def sound_versions(self) -> tuple[int, ...]:
+        """The versions that nothing speaks against."""
+        if self.config is None or self.own_faults:
+            return ()
+        return tuple(version for version in self.versions if not self.faults_of(version))
 
 
 def inspect(
@@ -41,37 +76,64 @@ def inspect(
     installed: names of the backends there are. load_backend: if given, every artifact that would be
     served is opened, too, and compared with its config; takes the engine's time and memory.
     """
-    models = [_inspect_alone(folder, installed) for folder in snapshot.folders]
+    models = [inspect_alone(folder, installed) for folder in snapshot.folders]
     if load_backend:
         models = [_opened(model, load_backend) for model in models]
+    return inspect_together(models, snapshot.broken)[0]
+
+
+def inspect_together(
+    models: Sequence[Inspected], broken: Collection[str] = (), idle: Collection[str] = ()
+) -> tuple[tuple[Inspected, ...], tuple[str, ...]]:
+    """The models with the faults that only show beside the others, and the order to load them in.
+
+    broken: names of models that cannot even be looked at. idle: of those that are not to be loaded.
+    """
     faults = Faults()
-    sound = {model.config.name: model for model in models if model.config and not model.faults}
+    sound = {model.name: model for model in models if model.sound_versions}
     configs = {name: model.config for name, model in sound.items() if model.config}
-    order = load_order(configs.values(), faults, [model.folder.name for model in models])
+    known = [*(model.name for model in models), *broken]
+    order = load_order(configs.values(), faults, known, idle)
     for name in order:
         members = {step.model: configs[step.model] for step in configs[name].steps}
         _check_versions(configs[name], sound, faults)
         if all(member.inputs and member.outputs for member in members.values()):
             check_wiring(configs[name], members, faults)
-    return tuple(_with_faults(model, faults) for model in models)
+    return tuple(_with_faults(model, faults) for model in models), order
 
 
-def _inspect_alone(folder: ModelFolder, installed: Collection[str]) -> Inspected:
-    """What can be said without the other models."""
+def inspect_alone(folder: ModelFolder, installed: Collection[str]) -> Inspected:
+    """What can be said of a model without the others."""
     faults = Faults()
     text = folder.config_text or ""
     config = read_config(text, folder.config_name, folder.name, faults)
-    versions, backend = folder.versions, ""
+    versions: tuple[int, ...] = ()
+    backends: dict[int, str] = {}
     if config:
         versions = wanted(config.version_policy, folder.versions)
-        backend = backend_of(config, folder.filenames[versions[-1]] if versions else ())
-    if config and _has_versions(folder, config, faults) and not config.is_pipeline:
-        _check_backend(folder, backend, installed, faults)
-        check_devices(config, faults)
-        _check_artifacts(folder, artifact_of(config, backend), versions, faults)
+        backends = {version: backend_of(config, folder.filenames[version]) for version in versions}
+    if config and _has_versions(folder, config, faults):
+        check_aliases(config, folder.config_name, versions, faults)
+        if not config.is_pipeline:
+            _check_backends(folder, config, backends, installed, faults)
+            _check_devices(config, faults)
+            _check_artifacts(folder, config, backends, faults)
     return Inspected(
-        folder=folder, config=config, backend=backend, versions=versions, faults=tuple(faults)
+        folder=folder, config=config, versions=versions, backends=backends, faults=tuple(faults)
     )
+
+
+def faults_of_error(error: Exception, where: str, backend: str) -> tuple[Fault, ...]:
+    """What is told of an error that kept a version from loading.
+
+    where: how messages name the version, e.g. "minilm/1".
+    """
+    if isinstance(error, InvalidConfig):
+        return error.faults
+    if isinstance(error, ServeError):
+        return (Fault(where, error.message, "see the message"),)
+    what = f"backend '{backend}' failed on it: {type(error).__name__}: {error}"
+    return (Fault(where, what, "check that the file is whole and of the right format"),)
 
 
 def _has_versions(folder: ModelFolder, config: ModelConfig, faults: Faults) -> bool:
@@ -86,20 +148,30 @@ def _has_versions(folder: ModelFolder, config: ModelConfig, faults: Faults) -> b
     return bool(folder.versions)
 
 
-def _check_backend(
-    folder: ModelFolder, backend: str, installed: Collection[str], faults: Faults
+def _check_backends(
+    folder: ModelFolder,
+    config: ModelConfig,
+    backends: Mapping[int, str],
+    installed: Collection[str],
+    faults: Faults,
 ) -> None:
-    at = f"{folder.config_name}: backend"
-    if not backend:
-        what = "is not named, and no file of the version tells it"
-        faults.add(at, what, 'write backend: "..."')
-    elif backend not in installed:
-        known = ", ".join(sorted(installed)) or "none"
-        cure = f"use one of those installed ({known}), or install the package that brings it"
-        faults.add(at, f"there is no backend '{backend}'", cure)
+    """Every version has a backend, and it is there; one that the config names is told once."""
+    told: set[str] = set()
+    for version, backend in backends.items():
+        where = f"{folder.name}/{version}"
+        if not backend:
+            what = "neither config.pbtxt nor the name of a file tells which backend runs it"
+            faults.add(where, what, 'set backend, e.g. backend: "onnxruntime"')
+        elif backend not in installed:
+            known = ", ".join(sorted(installed)) or "none"
+            cure = f"use one of those installed ({known}), or install the package that brings it"
+            at = f"{folder.config_name}: backend" if config.backend else where
+            if at not in told:
+                faults.add(at, f"there is no backend '{backend}'", cure)
+            told.add(at)
 
 
-def check_devices(config: ModelConfig, faults: Faults) -> None:
+def _check_devices(config: ModelConfig, faults: Faults) -> None:
     """No backend of this version runs on a GPU; and none may fall back to something slower."""
     for index, group in enumerate(config.instance_groups):
         if group.kind is InstanceKind.GPU:
@@ -109,9 +181,10 @@ def check_devices(config: ModelConfig, faults: Faults) -> None:
 
 
 def _check_artifacts(
-    folder: ModelFolder, artifact: str, versions: Iterable[int], faults: Faults
+    folder: ModelFolder, config: ModelConfig, backends: Mapping[int, str], faults: Faults
 ) -> None:
-    for version in versions:
+    for version, backend in backends.items():
+        artifact = artifact_of(config, backend)
         if artifact and artifact not in folder.filenames[version]:
             cure = "put it there, or name another file in default_model_filename"
             faults.add(f"{folder.name}/{version}", f"there is no '{artifact}'", cure)
@@ -130,7 +203,7 @@ def _opened(model: Inspected, load_backend: LoadBackend) -> Inspected:
             where=f"{config.name}/{version}",
             threads=1,
         )
-        written = replace(config, backend=model.backend)
+        written = replace(config, backend=model.backends[version])
         shown = _completed(written, context, load_backend, faults)
         if version == model.versions[-1]:
             model = replace(model, config=shown)
@@ -149,20 +222,15 @@ def _completed(
             return config
         finally:
             artifact.close()
-    except InvalidConfig as error:
-        faults.extend(error.faults)
-    except ServeError as error:
-        faults.add(context.where, error.message, "see the message")
     except Exception as error:  # an engine may raise anything; the other models are still looked at
-        what = f"backend '{config.backend}' failed on it: {type(error).__name__}: {error}"
-        faults.add(context.where, what, "check that the file is whole and of the right format")
+        faults.extend(faults_of_error(error, context.where, config.backend))
     return config
 
 
-def _check_versions(pipeline: ModelConfig, models: dict[str, Inspected], faults: Faults) -> None:
+def _check_versions(pipeline: ModelConfig, models: Mapping[str, Inspected], faults: Faults) -> None:
     """The steps name versions that would be served."""
     for index, step in enumerate(pipeline.steps):
-        served = models[step.model].versions
+        served = models[step.model].sound_versions
         if step.version is not None and step.version not in served:
             faults.add(
                 f"{pipeline.name}/config.pbtxt: ensemble_scheduling.step[{index}].model_version",
@@ -173,5 +241,5 @@ def _check_versions(pipeline: ModelConfig, models: dict[str, Inspected], faults:
 
 def _with_faults(model: Inspected, faults: Iterable[Fault]) -> Inspected:
     """The model with those of the faults that lie in its own file."""
-    own = (fault for fault in faults if fault.where.partition("/")[0] == model.folder.name)
+    own = (fault for fault in faults if fault.where.partition("/")[0] == model.name)
     return replace(model, faults=(*model.faults, *own))

@@ -1,42 +1,32 @@
-"""Makes what is served equal to what lies on disk: reads, loads, publishes, unloads.
+"""Makes what is served equal to what lies on disk: inspects, loads, publishes, takes out.
 
-It acts; what to act on is decided by the pure functions of `layout` and `versions`.
+It acts; what to act on is decided by the pure functions of `goals` and `versions`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from trivet.backend.contract import Backend, LoadContext
 from trivet.backend.cores import Cores
 from trivet.clock import Clock
-from trivet.config import ModelConfig
-from trivet.config_file import Faults, backend_of, read_config
-from trivet.errors import Fault, InvalidConfig, ServeError
+from trivet.config_file import Faults
+from trivet.errors import Fault
 from trivet.model.cache import ResponseCache
 from trivet.model.loading import Loader
-from trivet.model.model import Model
-from trivet.model.wiring import check_wiring
-from trivet.repository.inspection import check_devices
-from trivet.repository.layout import ModelFolder, read_repositories
-from trivet.repository.registry import Registry
-from trivet.repository.versions import load_order, missing, wanted
+from trivet.repository.departures import Departure, Departures
+from trivet.repository.goals import Goal, doomed, goals
+from trivet.repository.inspection import Inspected, LoadBackend, inspect_alone, inspect_together
+from trivet.repository.layout import Reader, Snapshot
+from trivet.repository.loads import CannotStart, Loads
+from trivet.repository.registry import NO_VERSION, UNLOADED, Registry
+from trivet.repository.telling import Telling
+from trivet.repository.versions import Held, Load, Unload, load_order, next_action
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """One version that is wanted and not yet loaded."""
-
-    config: ModelConfig
-    number: int
-    path: Path
-    filenames: tuple[str, ...]
 
 
 class Manager:
@@ -46,168 +36,238 @@ class Manager:
         self,
         repositories: Sequence[Path],
         registry: Registry,
-        load_backend: Callable[[str], Backend],
+        installed: Collection[str],
+        load_backend: LoadBackend,
         clock: Clock,
         cores: int,
         *,
         cache: ResponseCache | None = None,
         hold_until: int = 0,
     ) -> None:
-        """load_backend: a backend by its name; raises InvalidConfig for one there is not.
+        """installed: the names of the backends there are. load_backend: a backend by its name.
 
         hold_until: requests that must wait before a scheduler takes its first batch, for tests.
         """
-        self._repositories = repositories
+        self._reader = Reader(repositories)
         self._registry = registry
-        self._load_backend = load_backend
+        self._installed = installed
         self._clock = clock
-        self._loader = Loader(clock, Cores(cores), cache=cache, hold_until=hold_until)
-        self._loading = asyncio.Semaphore(cores)  # opening an artifact keeps a core busy
-        self._wanted: list[_Version] = []  # members before the pipelines that call them
-        self.faults: list[Fault] = []  # of every model that could not be loaded
+        loader = Loader(clock, Cores(cores), cache=cache, hold_until=hold_until)
+        self._loads = Loads(load_backend, loader, registry, cores)
+        self._departures = Departures(registry)
+        self._telling = Telling(registry)
+        self._inspected: dict[str, Inspected] = {}  # each alone, as its folder was then
+        self._held: dict[str, dict[int, Held]] = {}
+        self._acting = asyncio.Lock()
+        self._started = False
 
-    async def scan(self) -> None:
-        """Read the repositories and show what will be loaded. Quick: no artifact is opened.
+    @property
+    def faults(self) -> Mapping[str, Sequence[Fault]]:
+        """What the last `reconcile` could not do, by model; "" for what has no name to go by."""
+        return self._telling.faults
 
-        Raises InvalidConfig if a repository cannot be read; a faulty model is only shown.
+    async def look(self) -> Snapshot:
+        """Read the repositories. Quick: no artifact is opened.
+
+        Raises InvalidConfig if a repository cannot be read and never could.
         """
         unreadable = Faults()
-        snapshot = await asyncio.to_thread(read_repositories, self._repositories, unreadable)
-        configs = {folder.name: self._config(folder) for folder in snapshot.folders}
-        good = [config for config in configs.values() if config]
-        faulty = [name for name, config in configs.items() if not config]
-        faulty += self._show_left_out(unreadable)
-        ordering = Faults()
-        order = load_order(good, ordering, faulty)
-        self._show_faulty(sorted({config.name for config in good} - set(order)), ordering)
-        for name in order:
-            config, folder = configs[name], snapshot.folder(name)
-            if config and folder:
-                self._want(config, folder)
+        snapshot = await asyncio.to_thread(self._reader.read, unreadable)
+        self._telling.looked(unreadable, snapshot)
+        return snapshot
 
-    async def load(self) -> None:
-        """Load and publish what `scan` found, several at once; pipelines after the others."""
-        models = [version for version in self._wanted if not version.config.is_pipeline]
-        pipelines = [version for version in self._wanted if version.config.is_pipeline]
-        await asyncio.gather(*(self._load(version) for version in models))
-        for version in pipelines:
-            await self._load(version)
-        self._wanted = []
+    def inspect(self, snapshot: Snapshot) -> Mapping[str, Inspected]:
+        """Each model by itself; one whose folder did not change is not inspected again."""
+        known, self._inspected = self._inspected, {}
+        for folder in snapshot.folders:
+            model = known.get(folder.name)
+            if model is None or model.folder is not folder:
+                model = inspect_alone(folder, self._installed)
+            self._inspected[folder.name] = model
+        return self._inspected
+
+    def show(self, snapshot: Snapshot, names: Collection[str] | None = None) -> None:
+        """Show in the registry what `reconcile` will load."""
+        for goal in self._goals(snapshot, names):
+            for version in goal.desired:
+                self._registry.loading(goal.model.name, version, counts=not self._started)
+
+    async def reconcile(
+        self, snapshot: Snapshot, names: Collection[str] | None = None, *, quiet: bool = False
+    ) -> None:
+        """Make what is served equal to a snapshot; versions that go are not waited for.
+
+        names: the models to serve; None: all. quiet: faults go to `faults` and the registry, and
+        not to the log. New versions are warm before old ones drain, and what fails leaves what
+        serves as it is.
+        """
+        async with self._acting:
+            self._telling.begin(quiet=quiet)
+            aims = self._goals(snapshot, names)
+            gone = self._held.keys() - {goal.model.name for goal in aims} - snapshot.broken.keys()
+            reasons = {goal.model.name: goal.faults for goal in aims}
+            serving = {model.config.name: model.config for model in self._registry.models()}
+            self._take_out(doomed(aims, serving, gone), reasons)
+            models = [goal for goal in aims if not goal.is_pipeline]
+            await asyncio.gather(*(self._bring(goal) for goal in models))
+            for goal in aims:
+                if goal.is_pipeline:
+                    await self._bring(goal)
+            for goal in models:
+                self._unload_surplus(goal)
+            self._take_out(gone, reasons)
+            self._tell(snapshot, aims, names)
+            self._started = True
+
+    def try_again(self, name: str) -> None:
+        """Let the next `reconcile` load what failed before, although nothing changed."""
+        versions = self._held.get(name, {})
+        for version, held in list(versions.items()):
+            versions[version] = replace(held, failed="")
+
+    def serves(self, name: str) -> bool:
+        """Whether any version of a model answers requests."""
+        return any(held.serving for held in self._held.get(name, {}).values())
+
+    def show_idle(self, snapshot: Snapshot, names: Collection[str]) -> None:
+        """Show what is there and not asked for, and no more what is neither there nor served."""
+        self._telling.clean_up(snapshot, names)
+
+    def departing(self) -> Collection[Departure]:
+        """What is on its way out."""
+        return self._departures.under_way()
 
     async def unload_all(self) -> None:
         """Take every model out, pipelines first, each when its last user has left."""
-        models = sorted(self._registry.models(), key=lambda model: not model.config.is_pipeline)
-        for model in models:
-            retired = await self._registry.retire(model.config.name, model.version)
-            if retired:
-                await retired.close()
-                self._log("model_unloaded", model.config.name, model.version)
+        self._take_out(self._held.keys(), {})
+        await self._departures.done()
 
-    def _config(self, folder: ModelFolder) -> ModelConfig | None:
-        """The folder's config as written; None, and the faults shown, if it cannot be used."""
-        for note in folder.notes:
-            log.warning("version_ignored", extra={"note": note})
-        faults = Faults()
-        text = folder.config_text or ""
-        config = read_config(text, folder.config_name, folder.name, faults)
-        if config:
-            check_devices(config, faults)
-            for version in missing(config.version_policy, folder.versions):
-                what = f"version {version} is not there"
-                faults.add(f"{folder.config_name}: version_policy", what, "add or unlist it")
-        if config and not faults and not folder.versions:
-            what = "has no version to serve"
-            faults.add(folder.name, what, f"put the artifact into {folder.name}/1/")
-        if faults:
-            self._show_faulty([folder.name], faults)
-            return None
-        return config
+    def _goals(self, snapshot: Snapshot, names: Collection[str] | None) -> tuple[Goal, ...]:
+        alone = self.inspect(snapshot)
+        chosen = [model for name, model in alone.items() if names is None or name in names]
+        idle = [name for name in alone if names is not None and name not in names]
+        return goals(*inspect_together(chosen, snapshot.broken, idle))
 
-    def _show_left_out(self, faults: Faults) -> list[str]:
-        """Show what could not be read; return the names of the models that are shown as faulty."""
-        names = []
-        for fault in faults:
-            name = fault.where.split("/")[0]
-            if name and any((folder / name).is_dir() for folder in self._repositories):
-                self._failed(name, 0, InvalidConfig([fault]))
-                names.append(name)
-            else:  # it has no name that could be served
-                self.faults.append(fault)
-                log.error("model_left_out", extra={"fault": str(fault)})
-        return names
-
-    def _show_faulty(self, names: Sequence[str], faults: Faults) -> None:
-        """Show models that will not be loaded, each with the faults found in its own folder."""
-        for name in names:
-            own = [fault for fault in faults if fault.where.split(":")[0].split("/")[0] == name]
-            self._failed(name, 0, InvalidConfig(own))
-
-    def _want(self, config: ModelConfig, folder: ModelFolder) -> None:
-        for number in wanted(config.version_policy, folder.versions):
-            filenames = folder.filenames[number]
-            version = _Version(config, number, folder.version_path(number), filenames)
-            self._wanted.append(version)
-            self._registry.loading(config.name, number)
-
-    async def _load(self, version: _Version) -> None:
-        started_ns = self._clock.now_ns()
-        name = version.config.name
-        try:
-            async with self._loading:
-                model = await self._loaded(version)
-        except Exception as error:  # whatever an engine raises concerns this model only
-            self._failed(name, version.number, error)
+    async def _bring(self, goal: Goal) -> None:
+        """Load what is desired of one model and not served; then unload what is not desired."""
+        if goal.faults:
             return
-        self._registry.publish(model)
+        held = self._held.setdefault(goal.model.name, {})
+        desired = self._desired(goal)
+        for version in desired:
+            if held.get(version, Held()) == Held():
+                self._registry.loading(goal.model.name, version, counts=not self._started)
+        while isinstance(action := next_action(desired, held), Load):
+            version, before = action.version, held.get(action.version, Held())
+            held[version] = await self._load(goal.model, version, desired[version], before)
+        self._unload_surplus(goal)
+        self._relabel(goal)
+
+    def _desired(self, goal: Goal) -> Mapping[int, str]:
+        """A pipeline is looked at again whenever one of its members is another."""
+        if not goal.is_pipeline or goal.model.config is None:
+            return goal.desired
+        members = [
+            (step.model, version, held.serving)
+            for step in goal.model.config.steps
+            for version, held in sorted(self._held.get(step.model, {}).items())
+        ]
+        return {version: f"{own}+{members}" for version, own in goal.desired.items()}
+
+    async def _load(self, model: Inspected, version: int, revision: str, before: Held) -> Held:
+        started_ns = self._clock.now_ns()
+        try:
+            if _is_same_pipeline(before.serving, revision):
+                self._loads.check_members(model)
+                return Held(serving=revision)
+            loaded = await self._loads.load(model, version)
+        except CannotStart as error:
+            self._telling.failed(model.name, version, error.faults, error.cause)
+            if before.serving and not self._fits(model.name, version):
+                self._depart(model.name, version, str(error))
+                return Held(failed=revision)
+            return replace(before, failed=revision)
+        if leaving := self._registry.publish(loaded):
+            self._departures.replaced(leaving, loaded)
         seconds = (self._clock.now_ns() - started_ns) / 1e9
-        self._log("model_ready", name, version.number, seconds=f"{seconds:.2f}")
+        extra = {"model": model.name, "version": version, "seconds": f"{seconds:.2f}"}
+        log.info("model_ready", extra=extra)
+        return Held(serving=revision)
 
-    async def _loaded(self, version: _Version) -> Model:
-        where = f"{version.config.name}/{version.number}"
-        if version.config.is_pipeline:
-            self._check_members(version.config)
-            return self._loader.pipeline(version.config, version.number, self._registry)
-        name = backend_of(version.config, version.filenames)
-        if not name:
-            what = "neither config.pbtxt nor the name of a file tells which backend runs it"
-            cure = 'set backend, e.g. backend: "onnxruntime"'
-            raise InvalidConfig([Fault(where, what, cure)])
-        config = replace(version.config, backend=name)
-        context = LoadContext(
-            version=version.number,
-            path=version.path,
-            where=where,
-            threads=self._loader.threads(config),
-            cores=self._loader.cores_of(config),
-        )
-        backend = await asyncio.to_thread(self._load_backend, name)
-        return await self._loader.load(config, backend, context)
+    def _fits(self, name: str, version: int) -> bool:
+        """Whether what serves can serve on: a pipeline needs the members that it was made for."""
+        model = self._registry.served(name, version)
+        config = model.config if model else None
+        return config is None or not config.is_pipeline or self._loads.fits_members(config)
 
-    def _check_members(self, pipeline: ModelConfig) -> None:
-        faults, members = Faults(), {}
-        for index, step in enumerate(pipeline.steps):
-            try:
-                with self._registry.acquire(step.model, step.version) as member:
-                    members[step.model] = member.config
-            except ServeError as error:
-                where = f"{pipeline.name}/config.pbtxt: ensemble_scheduling.step[{index}]"
-                faults.add(where, str(error), "mend that model first")
-        faults.raise_if_any()
-        check_wiring(pipeline, members, faults)
-        faults.raise_if_any()
+    def _unload_surplus(self, goal: Goal) -> None:
+        """Unload what is not desired; not what a pipeline that serves still calls by number."""
+        if goal.faults:
+            return
+        name, desired = goal.model.name, self._desired(goal)
+        held = self._held[name]
+        pinned = {
+            step.version
+            for model in self._registry.models()
+            for step in model.config.steps
+            if step.model == name
+        }
+        while isinstance(action := next_action(desired, held), Unload):
+            if action.version in pinned:
+                return
+            if held.pop(action.version).serving:
+                self._depart(name, action.version)
 
-    def _failed(self, name: str, version: int, error: Exception) -> None:
-        if isinstance(error, InvalidConfig):
-            faults = list(error.faults)
-        else:
-            what = str(error) if isinstance(error, ServeError) else f"the engine failed: {error}"
-            faults = [Fault(f"{name}/{version}", what, "see the server's log")]
-        self.faults += faults
-        self._registry.failed(name, version, "; ".join(map(str, faults)))
-        unexpected = None if isinstance(error, ServeError) else error
-        for fault in faults:
-            extra = {"model": name, "version": version, "fault": str(fault)}
-            log.error("model_not_loaded", exc_info=unexpected, extra=extra)
+    def _relabel(self, goal: Goal) -> None:
+        """What only says which versions there are and what they are called takes no new load."""
+        config = goal.model.config
+        desired, held = self._desired(goal), self._held[goal.model.name]
+        if config is None or any(held[version].serving != desired[version] for version in desired):
+            return
+        for model in self._registry.versions(goal.model.name).values() if desired else ():
+            model.config = replace(
+                model.config, version_policy=config.version_policy, parameters=config.parameters
+            )
 
-    def _log(self, event: str, model: str, version: int, **more: str) -> None:
-        log.info(event, extra={"model": model, "version": version, **more})
+    def _take_out(self, names: Iterable[str], reasons: Mapping[str, Collection[Fault]]) -> None:
+        """Take models out, pipelines before what they call."""
+        configs = {model.config.name: model.config for model in self._registry.models()}
+        callers_first = load_order(configs.values(), Faults())[::-1]
+        for name in sorted(names, key=lambda name: _place(name, callers_first)):
+            reason = "; ".join(map(str, reasons.get(name, ()))) or UNLOADED
+            for version, held in self._held.pop(name, {}).items():
+                if held.serving:
+                    self._depart(name, version, reason)
+
+    def _depart(self, name: str, version: int, reason: str = UNLOADED) -> None:
+        if model := self._registry.served(name, version):
+            self._departures.retire(model, reason)
+
+    def _tell(
+        self, snapshot: Snapshot, aims: Iterable[Goal], names: Collection[str] | None
+    ) -> None:
+        """Show and log what is wrong, and no more what is not."""
+        self._telling.left_out(everything=names is None)
+        for name, fault in snapshot.broken.items():
+            if names is None or name in names:
+                self._telling.failed(name, NO_VERSION, [fault])
+        for goal in aims:
+            if goal.faults:
+                self._telling.failed(goal.model.name, NO_VERSION, goal.faults)
+                continue
+            self._telling.mended(goal.model.name, NO_VERSION)
+            desired = self._desired(goal)
+            for version, held in self._held[goal.model.name].items():
+                if held.serving and held.serving == desired.get(version):
+                    self._telling.mended(goal.model.name, version)
+        self._telling.away(snapshot.away)
+        self._telling.clean_up(snapshot, names)
+
+
+def _is_same_pipeline(one: str, other: str) -> bool:
+    """Whether two revisions are of one pipeline, and only its members changed."""
+    return "+" in one and one.partition("+")[0] == other.partition("+")[0]
+
+
+def _place(name: str, order: Sequence[str]) -> int:
+    return order.index(name) if name in order else len(order)

@@ -11,8 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
-from trivet.errors import NotFound, Unavailable
+from trivet.errors import InvalidInput, NotFound, Unavailable
 from trivet.model.model import Model
+from trivet.repository.aliases import aliases_of
+
+Asked = int | str | None  # a version's number, an alias of one, or the latest that is ready
+
+NO_VERSION = 0  # stands for a model as a whole
+UNLOADED = "unloaded"
 
 
 class State(Enum):
@@ -26,7 +32,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class IndexEntry:
-    """One line of the repository's index; version 0 stands for a model without any."""
+    """One line of the repository's index; NO_VERSION stands for a model without any."""
 
     name: str
     version: int
@@ -41,6 +47,15 @@ class _Version:
     model: Model | None = None
     users: int = 0
     unused: asyncio.Event = field(default_factory=asyncio.Event)
+    counts: bool = True  # the whole is not ready while this version is not
+
+    async def drained(self) -> Model | None:
+        """Wait until the last user has left; return the model, which nobody is given any more."""
+        while self.users:
+            self.unused.clear()
+            await self.unused.wait()
+        model, self.model = self.model, None
+        return model
 
     @property
     def shown(self) -> tuple[State, str]:
@@ -48,11 +63,22 @@ class _Version:
         if self.model is None or self.state is not State.READY:
             return self.state, self.reason
         condition = self.model.condition
-        return State.READY if condition.able else State.UNAVAILABLE, condition.reason
+        return State.READY if condition.able else State.UNAVAILABLE, condition.reason or self.reason
 
     @property
     def is_ready(self) -> bool:
         return self.shown[0] is State.READY
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A load whose place another has taken; those who use it may finish."""
+
+    _version: _Version
+
+    async def drained(self) -> Model | None:
+        """The model, when its last user has left."""
+        return await self._version.drained()
 
 
 class Registry:
@@ -63,11 +89,12 @@ class Registry:
         self._changed = asyncio.Event()
 
     @contextmanager
-    def acquire(self, name: str, version: int | None = None) -> Iterator[Model]:
+    def acquire(self, name: str, version: Asked = None) -> Iterator[Model]:
         """A ready version, kept alive while the block runs; None means the latest ready one.
 
-        Raises NotFound for a model or version there is not or that could not be loaded,
-        Unavailable for one that is not ready yet or no more.
+        version: a number, or an alias that the model's config gives one. Raises NotFound for a
+        model or version there is not or that could not be loaded, InvalidInput for an alias there
+        is not, Unavailable for a version that is not ready yet or no more.
         """
         entry = self._find(name, version)
         if entry.model is None or entry.state is not State.READY:
@@ -80,34 +107,90 @@ class Registry:
             if not entry.users:
                 entry.unused.set()
 
-    def loading(self, name: str, version: int) -> None:
-        """Show that a version is being loaded."""
-        self._models.setdefault(name, {})[version] = _Version(State.LOADING)
+    def loading(self, name: str, version: int, *, counts: bool = True) -> None:
+        """Show that a version is being loaded; one that serves meanwhile shows as before.
+
+        counts: the whole is not ready before this version is. Not so for one that is to come
+        beside or after versions that serve.
+        """
+        versions = self._models.setdefault(name, {})
+        versions.pop(NO_VERSION, None)
+        if not self._serves(name, version):
+            versions[version] = _Version(State.LOADING, counts=counts)
         self._announce()
 
-    def publish(self, model: Model) -> None:
-        """Serve a loaded version from now on."""
+    def publish(self, model: Model) -> Leaving | None:
+        """Serve a loaded version from now on; returns the load that it takes the place of."""
         versions = self._models.setdefault(model.config.name, {})
+        versions.pop(NO_VERSION, None)
+        before = versions.get(model.version)
         versions[model.version] = _Version(State.READY, model=model)
         self._announce()
+        return Leaving(before) if before and before.model else None
 
     def failed(self, name: str, version: int, reason: str) -> None:
-        """Show why a version is not served."""
-        self._models.setdefault(name, {})[version] = _Version(State.UNAVAILABLE, reason)
+        """Show why a version is not served, or what is wrong beside one that serves on.
+
+        version: NO_VERSION for what concerns all; it is shown with those that are known.
+        """
+        versions = self._models.setdefault(name, {})
+        shown = set(versions) - {NO_VERSION} if version == NO_VERSION else {version}
+        for number in shown or {NO_VERSION}:
+            entry = versions.get(number)
+            if entry is None or entry.state is State.LOADING:
+                versions[number] = _Version(State.UNAVAILABLE, reason)
+            elif entry.state is not State.UNLOADING:  # which says why when it is done
+                entry.reason, entry.counts = reason, True
         self._announce()
 
-    async def retire(self, name: str, version: int) -> Model | None:
-        """Give a version to nobody any more; return it when its last user has left."""
-        entry = self._models[name][version]
-        entry.state = State.UNLOADING
+    def mended(self, name: str, version: int) -> None:
+        """Nothing is wrong any more with a version that serves."""
+        if self._serves(name, version) and self._models[name][version].reason:
+            self._models[name][version].reason = ""
+            self._announce()
+
+    def away(self, name: str, reason: str) -> None:
+        """Tell of the versions that serve that their files cannot be seen now."""
+        for entry in self._models.get(name, {}).values():
+            if entry.state is State.READY:
+                entry.reason = reason
         self._announce()
-        while entry.users:
-            entry.unused.clear()
-            await entry.unused.wait()
-        model, entry.model = entry.model, None
-        entry.state, entry.reason = State.UNAVAILABLE, "unloaded"
+
+    def idle(self, name: str, reason: str) -> None:
+        """Show a model that is there and that nobody has asked to load."""
+        versions = self._models.setdefault(name, {})
+        if not versions:
+            versions[NO_VERSION] = _Version(State.UNAVAILABLE, reason)
+        for entry in versions.values():
+            if entry.state is State.UNAVAILABLE:
+                entry.counts = False
+        self._announce()
+
+    def forget(self, name: str, version: int) -> None:
+        """Show a version no more; one that is served, or still is used, stays."""
+        versions = self._models.get(name, {})
+        if version in versions and versions[version].state is State.UNAVAILABLE:
+            del versions[version]
+        if not versions:
+            self._models.pop(name, None)
+        self._announce()
+
+    async def retire(self, name: str, version: int, reason: str = UNLOADED) -> Model | None:
+        """Give a version to nobody any more; return it when its last user has left.
+
+        reason: why it is not served, as it shows from then on.
+        """
+        entry = self._models[name][version]
+        entry.state, entry.counts = State.UNLOADING, reason != UNLOADED
+        self._announce()
+        model = await entry.drained()
+        entry.state, entry.reason = State.UNAVAILABLE, reason
         self._announce()
         return model
+
+    def served(self, name: str, version: int) -> Model | None:
+        """The model that is given to whoever asks for this version; None if there is none."""
+        return self._models[name][version].model if self._serves(name, version) else None
 
     def index(self) -> list[IndexEntry]:
         """Every version known, in the order of name and version."""
@@ -132,19 +215,46 @@ class Registry:
             raise NotFound(_unknown(name))
         return {model.version: model for model in self.models() if model.config.name == name}
 
-    def is_ready(self, name: str, version: int | None = None) -> bool:
-        """Whether a request for it would be taken; False for what is unknown."""
+    def number_of(self, name: str, version: Asked) -> int | None:
+        """The version that is meant: an alias's is looked up in the latest ready version's config.
+
+        Raises NotFound for an unknown model, InvalidInput for an alias there is not.
+        """
+        if not isinstance(version, str):
+            return version
+        versions = self._models.get(name, {})
+        if not versions:
+            raise NotFound(_unknown(name))
+        latest = max((number for number in versions if self._serves(name, number)), default=0)
+        model = versions[latest].model if latest else None
+        aliases = aliases_of(model.config) if model else {}
+        if version not in aliases:
+            known = f"aliases known: {', '.join(sorted(aliases))}" if aliases else "it has none"
+            raise InvalidInput(
+                f"model '{name}': version '{version}' is no positive integer and no alias of the"
+                f" model; {known}"
+            )
+        return aliases[version]
+
+    def is_ready(self, name: str, version: Asked = None) -> bool:
+        """Whether a request for it would be taken; False for what is unknown.
+
+        Raises InvalidInput for an alias that a known model has not.
+        """
         try:
             return self._find(name, version).is_ready
         except NotFound:
             return False
 
     def all_ready(self) -> bool:
-        """Whether every model has a version that is ready and none is loading."""
+        """Whether every model that is to be served has a ready version, and none that counts is
+        loading.
+        """
         return all(
-            any(entry.is_ready for entry in versions.values())
-            and all(entry.state is not State.LOADING for entry in versions.values())
+            any(entry.is_ready for entry in counting)
+            and all(entry.state is not State.LOADING for entry in counting)
             for versions in self._models.values()
+            if (counting := [entry for entry in versions.values() if entry.counts])
         )
 
     async def wait_changed(self) -> None:
@@ -161,7 +271,12 @@ class Registry:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _find(self, name: str, version: int | None) -> _Version:
+    def _serves(self, name: str, version: int) -> bool:
+        entry = self._models.get(name, {}).get(version)
+        return entry is not None and entry.state is State.READY
+
+    def _find(self, name: str, asked: Asked) -> _Version:
+        version = self.number_of(name, asked)
         versions = self._models.get(name)
         if not versions:
             raise NotFound(_unknown(name))
@@ -184,7 +299,7 @@ def _unknown(name: str) -> str:
     )
 
 
-def _not_ready(name: str, version: int | None, entry: _Version) -> NotFound | Unavailable:
+def _not_ready(name: str, version: Asked, entry: _Version) -> NotFound | Unavailable:
     which = f"'{name}'" if version is None else f"'{name}' version {version}"
     if entry.state is State.UNAVAILABLE:
         return NotFound(f"Request for unknown model: {which} has no ready version: {entry.reason}")

@@ -10,7 +10,6 @@ import pytest
 
 from tests.harness.frontend import Served, echo_config, echo_model, publish, run_server
 from trivet.config import TensorSpec
-from trivet.frontend.unoffered import UNOFFERED
 from trivet.request import Stages
 from trivet_protos.generated import grpc_service_pb2 as pb
 from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceStub
@@ -195,15 +194,16 @@ async def test_statistics_of_what_is_not_ready_are_an_invalid_argument(
     assert "RepositoryIndex" in text
 
 
-@pytest.mark.parametrize("name", UNOFFERED)
-async def test_what_is_not_offered_says_so_in_plain_words(server: Served, name: str) -> None:
+@pytest.mark.parametrize("name", ["RepositoryModelLoad", "RepositoryModelUnload"])
+async def test_models_are_not_loaded_by_clients_unless_that_is_switched_on(
+    server: Served, name: str
+) -> None:
     call: Callable[[bytes], Awaitable[bytes]] = server.channel.unary_unary(
         f"/inference.GRPCInferenceService/{name}"
     )
     code, text = await refused(call(b""))
-    assert code == grpc.StatusCode.UNIMPLEMENTED
-    assert text.startswith(f"{name} would ")
-    assert "this version does not offer it" in text
+    assert code == grpc.StatusCode.UNAVAILABLE
+    assert "explicit model load / unload is not allowed" in text
 
 
 async def test_every_rpc_of_the_standard_service_is_answered(server: Served) -> None:

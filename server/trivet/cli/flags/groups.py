@@ -8,6 +8,7 @@ from trivet.cli.flags import (
     grpc,
     inference,
     logging,
+    model_control,
     repository,
     server,
     tls,
@@ -17,7 +18,7 @@ from trivet.cli.flags import (
 from trivet.cli.flags.flag import Group
 
 GROUPS = (
-    Group("model repository", repository.FLAGS),
+    Group("model repository", (*repository.FLAGS, *model_control.FLAGS)),
     Group("gRPC", grpc.FLAGS),
     Group("TLS", tls.FLAGS),
     Group("who may call", access.FLAGS),

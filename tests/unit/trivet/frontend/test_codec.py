@@ -70,12 +70,16 @@ def test_no_bytes_whatever_do_more_than_be_refused(noise: bytes) -> None:
         assert error.message
 
 
-@pytest.mark.parametrize(("text", "version"), [("", None), ("1", 1), (str(2**63 - 1), 2**63 - 1)])
-def test_a_version_is_a_positive_integer_or_nothing(text: str, version: int | None) -> None:
+@pytest.mark.parametrize(
+    ("text", "version"), [("", None), ("1", 1), (str(2**63 - 1), 2**63 - 1), ("stable", "stable")]
+)
+def test_a_version_is_a_positive_integer_an_alias_or_nothing(
+    text: str, version: int | str | None
+) -> None:
     assert version_of(text, "m") == version
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "+1", " 1", "1 ", "01", "1.5", "x", "²", str(2**63)])
+@pytest.mark.parametrize("text", ["0", "-1", "+1", " 1", "1 ", "01", "1.5", "X", "²", str(2**63)])
 def test_any_other_version_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="no positive integer"):
         version_of(text, "m")

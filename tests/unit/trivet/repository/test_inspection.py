@@ -84,7 +84,7 @@ def test_each_models_faults_are_its_own(tmp_path: Path) -> None:
         ("torn/config.pbtxt: backend", "there is no backend 'tensorrt'")
     ]
     assert "onnxruntime" in models["torn"].faults[0].cure
-    assert [where for where, _ in told(models["unknown"])] == ["unknown/config.pbtxt: backend"]
+    assert [where for where, _ in told(models["unknown"])] == ["unknown/1"]
     assert told(models["void"]) == [
         ("void/config.pbtxt: version_policy.specific.versions", "there is no version 4")
     ]

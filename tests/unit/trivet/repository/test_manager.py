@@ -14,7 +14,7 @@ from trivet.errors import Fault, InvalidConfig, NotFound
 from trivet.repository.manager import Manager
 from trivet.repository.registry import Registry, State
 from trivet.request import InferRequest
-from trivet.testing.clock import ManualClock
+from trivet.testing.clock import ManualClock, settle
 from trivet_backends.fake import FakeBackend
 
 
@@ -25,7 +25,7 @@ class Bed:
         self.backend = FakeBackend(gate)
         self.registry = Registry()
         self.manager = Manager(
-            repositories, self.registry, self._load_backend, ManualClock(), cores=2
+            repositories, self.registry, ("fake",), self._load_backend, ManualClock(), cores=2
         )
 
     def _load_backend(self, name: str) -> FakeBackend:
@@ -34,8 +34,14 @@ class Bed:
         raise InvalidConfig([Fault(f"backend '{name}'", "there is no such backend", "use fake")])
 
     async def start(self) -> None:
-        await self.manager.scan()
-        await self.manager.load()
+        """Read the repositories and make what is served equal to them; again, to follow them."""
+        snapshot = await self.manager.look()
+        self.manager.show(snapshot)
+        await self.manager.reconcile(snapshot)
+
+    @property
+    def faults(self) -> list[Fault]:
+        return [fault for faults in self.manager.faults.values() for fault in faults]
 
     def index(self) -> dict[str, str]:
         """State and reason of every version: "echo/1" -> "READY"."""
@@ -59,7 +65,7 @@ async def test_a_model_is_loaded_served_and_taken_out(tmp_path: Path) -> None:
     await bed.start()
     assert bed.index() == {"echo/1": "READY"}
     assert await bed.echo("echo") == 1
-    assert bed.manager.faults == []
+    assert bed.faults == []
     await bed.manager.unload_all()
     assert bed.index() == {"echo/1": "UNAVAILABLE unloaded"}
     assert not [t for t in threading.enumerate() if t.name.startswith("echo-")]
@@ -69,10 +75,11 @@ async def test_what_was_scanned_shows_as_loading_until_it_is_warm(tmp_path: Path
     add_model(tmp_path, "echo")
     gate = threading.Event()
     bed = Bed(tmp_path, gate=gate)
-    await bed.manager.scan()
+    snapshot = await bed.manager.look()
+    bed.manager.show(snapshot)
     assert bed.index() == {"echo/1": "LOADING"}
     assert bed.backend.batches == []
-    loading = asyncio.create_task(bed.manager.load())
+    loading = asyncio.create_task(bed.manager.reconcile(snapshot))
     await asyncio.to_thread(bed.backend.wait_for_batches, 1, timeout_s=10)  # the warm-up
     assert bed.index() == {"echo/1": "LOADING"}
     assert not bed.registry.all_ready()
@@ -114,9 +121,8 @@ async def test_a_version_the_policy_names_has_to_be_there(tmp_path: Path) -> Non
     add_model(tmp_path, "echo", fake_config(more=policy))
     bed = Bed(tmp_path)
     await bed.start()
-    assert [fault.what for fault in bed.manager.faults] == [
-        "version 3 is not there",
-        "version 4 is not there",
+    assert [fault.what for fault in bed.faults] == [
+        "there is no version 3, 4",
     ]
     assert list(bed.index()) == ["echo/0"]
 
@@ -124,7 +130,7 @@ async def test_a_version_the_policy_names_has_to_be_there(tmp_path: Path) -> Non
 FAULTY = {
     "config": (fake_config(max_batch_size=-1), "bad/config.pbtxt: max_batch_size"),
     "no config text": ("name: ", "bad/config.pbtxt"),
-    "backend unknown": (fake_config().replace('"fake"', '"none"'), "there is no such backend"),
+    "backend unknown": (fake_config().replace('"fake"', '"none"'), "there is no backend 'none'"),
     "backend untold": (
         fake_config().replace('backend: "fake"', ""),
         "bad/1: neither config.pbtxt nor the name of a file tells which backend runs it",
@@ -148,7 +154,7 @@ async def test_a_faulty_model_is_shown_while_the_others_serve(tmp_path: Path, ca
     assert place in ("bad/0", "bad/1")
     assert shown.startswith("UNAVAILABLE ")
     assert reason in shown
-    assert bed.manager.faults
+    assert bed.faults
     assert not bed.registry.all_ready()
     with pytest.raises(NotFound, match="Request for unknown model: 'bad'"):
         await bed.echo("bad")
@@ -168,7 +174,7 @@ async def test_all_faults_of_a_config_are_told(tmp_path: Path) -> None:
     add_model(tmp_path, "bad", config)
     bed = Bed(tmp_path)
     await bed.start()
-    places = [fault.where.removeprefix("bad/config.pbtxt: ") for fault in bed.manager.faults]
+    places = [fault.where.removeprefix("bad/config.pbtxt: ") for fault in bed.faults]
     assert places == [
         "name",
         "max_batch_size",
@@ -176,7 +182,7 @@ async def test_all_faults_of_a_config_are_told(tmp_path: Path) -> None:
         "output[0].data_type",
         "instance_group[0].count",
     ]
-    for fault in bed.manager.faults:
+    for fault in bed.faults:
         assert str(fault) in bed.index()["bad/0"]
 
 
@@ -185,7 +191,8 @@ async def test_a_model_without_a_version_is_shown_with_the_cure(tmp_path: Path) 
     bed = Bed(tmp_path)
     await bed.start()
     assert bed.index() == {
-        "empty/0": "UNAVAILABLE empty: has no version to serve; put the artifact into empty/1/"
+        "empty/0": "UNAVAILABLE empty: has no version; make a folder empty/1, with the model's files"
+        " in it"
     }
 
 
@@ -203,14 +210,14 @@ async def test_a_config_that_cannot_be_read_concerns_its_model_only(tmp_path: Pa
         "pipe/0": "UNAVAILABLE pipe/config.pbtxt: ensemble_scheduling.step[1].model_name:"
         " model 'bad' cannot be loaded; see what is wrong with it",
     }
-    assert any("'no:name' cannot be a model's name" in str(fault) for fault in bed.manager.faults)
+    assert any("'no:name' cannot be a model's name" in str(fault) for fault in bed.faults)
     await bed.manager.unload_all()
 
 
 async def test_a_repository_that_is_not_there_is_refused(tmp_path: Path) -> None:
     bed = Bed(tmp_path, tmp_path / "nowhere")
     with pytest.raises(InvalidConfig, match="there is no such model repository"):
-        await bed.manager.scan()
+        await bed.manager.look()
 
 
 async def test_several_repositories_are_one(tmp_path: Path) -> None:
@@ -268,8 +275,8 @@ async def test_a_pipeline_that_does_not_fit_its_members_is_shown_with_all_that_i
     await bed.start()
     states = bed.index()
     assert states["words/1"] == "READY"
-    assert "tensor 'IN' is FP32, but input 'IN' of model 'words' takes BYTES" in states["pipe/1"]
-    assert "output 'OUT': is FP32, but the step that makes it gives BYTES" in states["pipe/1"]
+    assert "tensor 'IN' is FP32, but input 'IN' of model 'words' takes BYTES" in states["pipe/0"]
+    assert "output 'OUT': is FP32, but the step that makes it gives BYTES" in states["pipe/0"]
     await bed.manager.unload_all()
 
 
@@ -318,7 +325,7 @@ async def test_unloading_waits_for_those_who_still_use_a_model(tmp_path: Path) -
     asking = asyncio.create_task(bed.echo("echo"))
     await asyncio.to_thread(bed.backend.wait_for_batches, 2, timeout_s=10)
     unloading = asyncio.create_task(bed.manager.unload_all())
-    await asyncio.sleep(0)
+    await settle()
     assert bed.index() == {"echo/1": "UNLOADING"}
     assert not unloading.done()
     gate.set()
