@@ -8,11 +8,20 @@ from trivet.config import ModelConfig
 
 # Triton's older way to name a backend and its format in one word.
 BACKEND_BY_PLATFORM = {
+    "libtorch": "pytorch",
     "onnxruntime_onnx": "onnxruntime",
     "pytorch_libtorch": "pytorch",
     "tensorflow_graphdef": "tensorflow",
     "tensorflow_savedmodel": "tensorflow",
     "tensorrt_plan": "tensorrt",
+    "torch_aoti": "pytorch",
+}
+
+# Where one backend takes several formats, the platform tells which file it is.
+_ARTIFACT_BY_PLATFORM = {
+    "tensorflow_graphdef": "model.graphdef",
+    "tensorflow_savedmodel": "model.savedmodel",
+    "torch_aoti": "model.pt2",
 }
 
 # What a version folder holds when default_model_filename says nothing. In order of preference: a
@@ -43,7 +52,8 @@ def backend_of(config: ModelConfig, filenames: Collection[str]) -> str:
 
 def artifact_of(config: ModelConfig, backend: str) -> str:
     """The file (or folder) a version must hold; "" where the backend alone knows."""
-    return config.default_model_filename or ARTIFACT_BY_BACKEND.get(backend, "")
+    usual = _ARTIFACT_BY_PLATFORM.get(config.platform) or ARTIFACT_BY_BACKEND.get(backend, "")
+    return config.default_model_filename or usual
 
 
 def _backend_by_name(filename: str) -> str:
