@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.frontend import Served, echo_model, run_server
 from trivet_protos.generated.server_pb2 import ModelCost, ModelCostRequest
-from trivet_protos.generated.server_pb2_grpc import ServerServiceStub
+from trivet_protos.generated.server_pb2_grpc import ServerServiceAsyncStub
 
 Status = grpc.StatusCode
 
@@ -17,7 +17,7 @@ async def test_tokens_and_padding_are_told_by_model_and_version() -> None:
     first.statistics.tokens_computed(tokens=20, padding=4)
     second.statistics.tokens_computed(tokens=7, padding=0)
     async with run_server(second, other, first) as served:
-        stub = ServerServiceStub(served.channel)
+        stub = ServerServiceAsyncStub(served.channel)
 
         async def told(model: str = "", version: int = 0) -> list[ModelCost]:
             request = ModelCostRequest(model=model, version=version)
@@ -49,6 +49,6 @@ async def test_what_cannot_be_told_is_refused_with_its_reason(
     server.registry.loading("late", 1)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         request = ModelCostRequest(model=model, version=version)
-        await ServerServiceStub(server.channel).ModelCost(request)
+        await ServerServiceAsyncStub(server.channel).ModelCost(request)
     assert refused.value.code() == status
     assert fragment in (refused.value.details() or "")

@@ -18,7 +18,7 @@ from tests.harness.repositories import add_model, fake_config
 from tests.harness.server import ServerProcess, serving
 from trivet_client import InferRequest, InferResult
 from trivet_protos.generated import grpc_service_pb2 as pb
-from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceAsyncStub
 
 Stream = grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResponse]
 
@@ -56,9 +56,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture
-async def stub(server: ServerProcess) -> AsyncIterator[GRPCInferenceServiceStub]:
+async def stub(server: ServerProcess) -> AsyncIterator[GRPCInferenceServiceAsyncStub]:
     async with grpc.aio.insecure_channel(server.address) as channel:
-        yield GRPCInferenceServiceStub(channel)
+        yield GRPCInferenceServiceAsyncStub(channel)
 
 
 def asked(
@@ -88,7 +88,7 @@ def brief(response: pb.ModelInferResponse) -> tuple[str, int | None, bool]:
 
 
 async def answers_to(
-    stub: GRPCInferenceServiceStub, *requests: pb.ModelInferRequest
+    stub: GRPCInferenceServiceAsyncStub, *requests: pb.ModelInferRequest
 ) -> list[tuple[str, int | None, bool]]:
     """Everything that comes on a stream of these requests."""
     stream = stub.ModelStreamInfer(iter(requests))
@@ -98,7 +98,9 @@ async def answers_to(
     return [brief(response.infer_response) for response in responses]
 
 
-async def test_only_the_last_of_several_answers_is_final(stub: GRPCInferenceServiceStub) -> None:
+async def test_only_the_last_of_several_answers_is_final(
+    stub: GRPCInferenceServiceAsyncStub,
+) -> None:
     assert await answers_to(stub, asked("repeat", "a", 3)) == [
         ("a", 0, False),
         ("a", 1, False),
@@ -109,7 +111,7 @@ async def test_only_the_last_of_several_answers_is_final(stub: GRPCInferenceServ
 
 
 async def test_an_empty_final_answer_comes_only_when_asked_for(
-    stub: GRPCInferenceServiceStub,
+    stub: GRPCInferenceServiceAsyncStub,
 ) -> None:
     assert await answers_to(stub, asked("ignorant", "a", 1)) == [("a", 0, False)]
     assert await answers_to(stub, asked("ignorant", "b", 1, empty_final=True)) == [
@@ -121,9 +123,9 @@ async def test_an_empty_final_answer_comes_only_when_asked_for(
 
 
 async def test_decoupled_answers_pass_one_another_and_single_ones_are_not_held_up(
-    stub: GRPCInferenceServiceStub,
+    stub: GRPCInferenceServiceAsyncStub,
 ) -> None:
-    stream: Stream = stub.ModelStreamInfer()  # type: ignore[assignment]
+    stream: Stream = stub.ModelStreamInfer()
     for request in (asked("duo", "a", ENDLESS), asked("duo", "b", ENDLESS), asked("echo", "c")):
         await stream.write(request)
     seen: dict[str, list[int | None]] = {"a": [], "b": [], "c": []}
@@ -137,8 +139,10 @@ async def test_decoupled_answers_pass_one_another_and_single_ones_are_not_held_u
     assert len(seen["c"]) == 1
 
 
-async def test_cancelling_in_the_middle_frees_the_instance(stub: GRPCInferenceServiceStub) -> None:
-    stream: Stream = stub.ModelStreamInfer()  # type: ignore[assignment]
+async def test_cancelling_in_the_middle_frees_the_instance(
+    stub: GRPCInferenceServiceAsyncStub,
+) -> None:
+    stream: Stream = stub.ModelStreamInfer()
     await stream.write(asked("repeat", "a", ENDLESS))
     for place in range(3):
         assert brief((await read(stream)).infer_response) == ("a", place, False)
@@ -148,10 +152,10 @@ async def test_cancelling_in_the_middle_frees_the_instance(stub: GRPCInferenceSe
 
 
 async def test_a_client_that_never_reads_harms_nobody_else(
-    server: ServerProcess, stub: GRPCInferenceServiceStub
+    server: ServerProcess, stub: GRPCInferenceServiceAsyncStub
 ) -> None:
     async with grpc.aio.insecure_channel(server.address) as own:
-        deaf = GRPCInferenceServiceStub(own).ModelStreamInfer()
+        deaf = GRPCInferenceServiceAsyncStub(own).ModelStreamInfer()
         await deaf.write(asked("duo", "a", ENDLESS, size=100_000))
         before_mb = server.rss_mb
         for number in range(100):
@@ -161,7 +165,7 @@ async def test_a_client_that_never_reads_harms_nobody_else(
         assert server.rss_mb < before_mb + 100
         deaf.cancel()
     both = [asked("duo", "a", ENDLESS), asked("duo", "b", ENDLESS)]
-    stream: Stream = stub.ModelStreamInfer()  # type: ignore[assignment]
+    stream: Stream = stub.ModelStreamInfer()
     for request in both:
         await stream.write(request)
     ids: set[str] = set()
@@ -171,7 +175,7 @@ async def test_a_client_that_never_reads_harms_nobody_else(
 
 
 async def test_an_error_comes_in_band_after_the_answers_before_it(
-    stub: GRPCInferenceServiceStub,
+    stub: GRPCInferenceServiceAsyncStub,
 ) -> None:
     stream = stub.ModelStreamInfer(iter([asked("broken", "a"), asked("broken", "b")]))
     told = [response async for response in stream]
@@ -187,10 +191,10 @@ async def test_an_error_comes_in_band_after_the_answers_before_it(
 
 
 async def test_with_the_grpc_error_header_an_error_ends_the_stream_after_the_answers(
-    stub: GRPCInferenceServiceStub,
+    stub: GRPCInferenceServiceAsyncStub,
 ) -> None:
     header = (("triton_grpc_error", "true"),)
-    stream: Stream = stub.ModelStreamInfer(metadata=header)  # type: ignore[assignment]
+    stream: Stream = stub.ModelStreamInfer(metadata=header)
     await stream.write(asked("broken", "a"))
     for place in range(2):
         assert brief((await read(stream)).infer_response) == ("a", place, False)
@@ -200,7 +204,7 @@ async def test_with_the_grpc_error_header_an_error_ends_the_stream_after_the_ans
     assert "told to fail after 2 answers" in (ended.value.details() or "")
 
 
-async def test_a_wrong_request_is_refused_in_band(stub: GRPCInferenceServiceStub) -> None:
+async def test_a_wrong_request_is_refused_in_band(stub: GRPCInferenceServiceAsyncStub) -> None:
     wrong = asked("repeat", "a", 1)
     wrong.inputs[0].name = "WHAT"
     (refused,) = [response async for response in stub.ModelStreamInfer(iter([wrong]))]
@@ -208,7 +212,7 @@ async def test_a_wrong_request_is_refused_in_band(stub: GRPCInferenceServiceStub
     assert refused.infer_response.id == "a"
 
 
-async def test_what_a_decoupled_model_says_of_itself(stub: GRPCInferenceServiceStub) -> None:
+async def test_what_a_decoupled_model_says_of_itself(stub: GRPCInferenceServiceAsyncStub) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.ModelInfer(asked("ignorant", "a", 1))
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
@@ -223,7 +227,7 @@ async def test_what_a_decoupled_model_says_of_itself(stub: GRPCInferenceServiceS
     assert counted.execution_count == counted.inference_stats.success.count
 
 
-async def test_answers_are_reshaped(stub: GRPCInferenceServiceStub) -> None:
+async def test_answers_are_reshaped(stub: GRPCInferenceServiceAsyncStub) -> None:
     request = pb.ModelInferRequest(model_name="shaped", id="a")
     request.inputs.add(name="IN", datatype="FP32", shape=[2, 2])
     request.raw_input_contents.append(np.arange(4, dtype=np.float32).tobytes())

@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.frontend import Served, echo_model, publish, run_server
 from trivet_protos.generated.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from trivet_protos.generated.health_pb2_grpc import HealthStub
+from trivet_protos.generated.health_pb2_grpc import HealthAsyncStub
 
 SERVING = HealthCheckResponse.SERVING
 NOT_SERVING = HealthCheckResponse.NOT_SERVING
@@ -20,12 +20,12 @@ Watch = grpc.aio.UnaryStreamCall[HealthCheckRequest, HealthCheckResponse]
 
 
 async def check(served: Served, name: str) -> int:
-    answer = await HealthStub(served.channel).Check(HealthCheckRequest(service=name))
+    answer = await HealthAsyncStub(served.channel).Check(HealthCheckRequest(service=name))
     return answer.status
 
 
 def watch(served: Served, name: str) -> Watch:
-    return HealthStub(served.channel).Watch(HealthCheckRequest(service=name))  # type: ignore
+    return HealthAsyncStub(served.channel).Watch(HealthCheckRequest(service=name))
 
 
 async def told(watching: Watch) -> int:

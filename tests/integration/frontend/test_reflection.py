@@ -53,9 +53,12 @@ class Asker:
 @pytest.fixture(params=["v1", "v1alpha"])
 def asker(server: Served, request: pytest.FixtureRequest) -> Asker:
     if request.param == "v1":
-        return Asker(reflection_v1_pb2, reflection_v1_pb2_grpc.ServerReflectionStub(server.channel))
+        return Asker(
+            reflection_v1_pb2, reflection_v1_pb2_grpc.ServerReflectionAsyncStub(server.channel)
+        )
     return Asker(
-        reflection_v1alpha_pb2, reflection_v1alpha_pb2_grpc.ServerReflectionStub(server.channel)
+        reflection_v1alpha_pb2,
+        reflection_v1alpha_pb2_grpc.ServerReflectionAsyncStub(server.channel),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import numpy as np
@@ -13,7 +14,7 @@ from trivet.config import TensorSpec
 from trivet.errors import EngineFailed, QueueFull, ServeError
 from trivet.request import InferRequest, InferResponse
 from trivet_protos.generated import grpc_service_pb2 as pb
-from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceAsyncStub
 
 Change = Callable[[pb.ModelInferRequest], object]
 Status = grpc.StatusCode
@@ -39,7 +40,13 @@ def tensor(datatype: str, shape: list[int], content: bytes) -> Change:
     return change
 
 
-def typed(**contents: list[object]) -> Change:
+def elsewhere(request: pb.ModelInferRequest) -> None:
+    """The only input is said to lie in shared memory."""
+    del request.raw_input_contents[:]
+    request.inputs[0].parameters["shared_memory_region"].CopyFrom(SHARED)
+
+
+def typed(**contents: Any) -> Change:
     def change(request: pb.ModelInferRequest) -> None:
         del request.raw_input_contents[:]
         request.inputs[0].contents.CopyFrom(pb.InferTensorContents(**contents))
@@ -188,7 +195,7 @@ async def test_a_wrong_request_is_told_its_place_and_cure(server: Served, case: 
     change, fragments = WRONG[case]
     request = good_request()
     change(request)
-    stub = GRPCInferenceServiceStub(server.channel)
+    stub = GRPCInferenceServiceAsyncStub(server.channel)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.ModelInfer(request)
     text = refused.value.details() or ""
@@ -208,10 +215,7 @@ UNOFFERED: dict[str, tuple[Change, list[str]]] = {
         ["input 'IN'", OFF, "send the tensor in the request"],
     ),
     "an input in shared memory, as clients send it": (
-        lambda r: (
-            r.raw_input_contents.pop(),
-            r.inputs[0].parameters["shared_memory_region"].CopyFrom(SHARED),
-        ),
+        elsewhere,
         ["input 'IN'", OFF],
     ),
     "one input in shared memory, one raw": (
@@ -232,7 +236,7 @@ async def test_what_is_not_offered_is_unimplemented_in_plain_words(
     request = good_request()
     change(request)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await GRPCInferenceServiceStub(server.channel).ModelInfer(request)
+        await GRPCInferenceServiceAsyncStub(server.channel).ModelInfer(request)
     assert refused.value.code() == Status.UNIMPLEMENTED
     for fragment in fragments:
         assert fragment in (refused.value.details() or "")
@@ -244,7 +248,8 @@ async def test_what_is_not_offered_is_unimplemented_in_plain_words(
 async def test_bytes_that_are_no_message_are_an_invalid_argument(
     server: Served, message: bytes
 ) -> None:
-    call = server.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    path = "/inference.GRPCInferenceService/ModelInfer"
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = server.channel.unary_unary(path)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await call(message)
     text = refused.value.details() or ""
@@ -263,8 +268,10 @@ async def test_every_unary_method_refuses_bytes_that_are_no_message(server: Serv
     methods += ["trivet.v1.TextService/FillMask", "trivet.v1.TextService/Embed"]
     methods += ["trivet.v1.ServerService/ModelCost"]
     for method in methods:
+        path = f"/{method}"
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = server.channel.unary_unary(path)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await server.channel.unary_unary(f"/{method}")(b"\xff\xff\xff")
+            await call(b"\xff\xff\xff")
         assert refused.value.code() == Status.INVALID_ARGUMENT, method
         assert "message" in (refused.value.details() or ""), method
 
@@ -274,7 +281,7 @@ async def test_an_unknown_model_is_not_found(server: Served, version: str) -> No
     request = good_request()
     request.model_name, request.model_version = "nobody", version
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await GRPCInferenceServiceStub(server.channel).ModelInfer(request)
+        await GRPCInferenceServiceAsyncStub(server.channel).ModelInfer(request)
     assert refused.value.code() == Status.NOT_FOUND
     assert "Request for unknown model: 'nobody'" in (refused.value.details() or "")
 
@@ -283,7 +290,7 @@ async def test_an_unknown_version_is_not_found(server: Served) -> None:
     request = good_request()
     request.model_version = "7"
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await GRPCInferenceServiceStub(server.channel).ModelInfer(request)
+        await GRPCInferenceServiceAsyncStub(server.channel).ModelInfer(request)
     assert refused.value.code() == Status.NOT_FOUND
     assert "Request for unknown model: 'echo' version 7" in (refused.value.details() or "")
 
@@ -293,7 +300,7 @@ async def test_a_loading_model_is_unavailable(server: Served) -> None:
     request = good_request()
     request.model_name = "slow"
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await GRPCInferenceServiceStub(server.channel).ModelInfer(request)
+        await GRPCInferenceServiceAsyncStub(server.channel).ModelInfer(request)
     assert refused.value.code() == Status.UNAVAILABLE
     assert "LOADING" in (refused.value.details() or "")
 
@@ -302,7 +309,7 @@ async def test_a_decoupled_model_cannot_be_asked_unary() -> None:
     model = ScriptedModel(echo_config(decoupled=True), echo)
     async with run_server(model) as served:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await GRPCInferenceServiceStub(served.channel).ModelInfer(good_request())
+            await GRPCInferenceServiceAsyncStub(served.channel).ModelInfer(good_request())
     assert refused.value.code() == Status.UNIMPLEMENTED
     assert "ModelStreamInfer" in (refused.value.details() or "")
 
@@ -331,7 +338,7 @@ async def test_what_the_model_raises_reaches_the_caller(
 
     async with run_server(ScriptedModel(echo_config(), fail)) as served:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await GRPCInferenceServiceStub(served.channel).ModelInfer(good_request())
+            await GRPCInferenceServiceAsyncStub(served.channel).ModelInfer(good_request())
     assert refused.value.code() == status
     assert refused.value.details() == text
 
@@ -342,7 +349,7 @@ async def test_a_bug_is_logged_and_its_text_withheld(caplog: pytest.LogCaptureFi
 
     async with run_server(ScriptedModel(echo_config(), fail)) as served:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await GRPCInferenceServiceStub(served.channel).ModelInfer(good_request())
+            await GRPCInferenceServiceAsyncStub(served.channel).ModelInfer(good_request())
     assert refused.value.code() == Status.INTERNAL
     assert refused.value.details() == (
         "[request id: r-1] model 'echo': internal error; the server's log has the details"
@@ -364,5 +371,5 @@ async def test_a_request_without_inputs_for_a_model_without_inputs_is_answered()
     )
     async with run_server(ScriptedModel(config, one)) as served:
         request = pb.ModelInferRequest(model_name="none")
-        answer = await GRPCInferenceServiceStub(served.channel).ModelInfer(request)
+        answer = await GRPCInferenceServiceAsyncStub(served.channel).ModelInfer(request)
     assert answer.outputs[0].name == "OUT"

@@ -20,11 +20,11 @@ from tests.harness.frontend import (
 )
 from trivet.request import InferRequest, InferResponse
 from trivet_protos.generated import grpc_service_pb2 as pb
-from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceAsyncStub
 from trivet_protos.generated.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from trivet_protos.generated.health_pb2_grpc import HealthStub
+from trivet_protos.generated.health_pb2_grpc import HealthAsyncStub
 from trivet_protos.generated.reflection_v1_pb2 import ServerReflectionRequest
-from trivet_protos.generated.reflection_v1_pb2_grpc import ServerReflectionStub
+from trivet_protos.generated.reflection_v1_pb2_grpc import ServerReflectionAsyncStub
 
 Stream = grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResponse]
 
@@ -37,8 +37,8 @@ def numbered(number: int, model: str = "echo") -> pb.ModelInferRequest:
 
 
 def open_stream(served: Served, **headers: str) -> Stream:
-    stub = GRPCInferenceServiceStub(served.channel)
-    return stub.ModelStreamInfer(metadata=tuple(headers.items()))  # type: ignore[return-value]
+    stub = GRPCInferenceServiceAsyncStub(served.channel)
+    return stub.ModelStreamInfer(metadata=tuple(headers.items()))
 
 
 async def read(stream: Stream) -> pb.ModelStreamInferResponse:
@@ -121,7 +121,8 @@ async def test_a_failed_request_is_answered_in_band_and_the_stream_goes_on(serve
 
 
 async def test_bytes_that_are_no_message_are_answered_in_band(server: Served) -> None:
-    call = server.channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+    path = "/inference.GRPCInferenceService/ModelStreamInfer"
+    call: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = server.channel.stream_stream(path)
     stream = call()
     await stream.write(b"\xff\xff")
     await stream.write(numbered(1).SerializeToString())
@@ -172,11 +173,11 @@ async def test_a_client_that_vanishes_in_the_middle_cancels_its_requests(
     gates = Gates()
     async with run_server(gates.model) as served:
         async with grpc.aio.insecure_channel(served.address) as channel:
-            stream = GRPCInferenceServiceStub(channel).ModelStreamInfer()
+            stream = GRPCInferenceServiceAsyncStub(channel).ModelStreamInfer()
             await stream.write(numbered(0))
             assert await gates.asked.get() == 0
         assert await gates.cancelled.get() == 0
-        other = GRPCInferenceServiceStub(served.channel)
+        other = GRPCInferenceServiceAsyncStub(served.channel)
         gates.open(9)
         assert (await other.ModelInfer(numbered(9))).id == "9"
     quiet()
@@ -225,12 +226,12 @@ async def test_idle_streams_and_watchers_do_not_hold_up_a_draining_server() -> N
         async with run_server(echo_model(), grace_s=60) as served:
             channel = grpc.aio.insecure_channel(served.address)
             await clients.enter_async_context(channel)  # the client stays when the server leaves
-            stream = GRPCInferenceServiceStub(channel).ModelStreamInfer()
+            stream = GRPCInferenceServiceAsyncStub(channel).ModelStreamInfer()
             await stream.write(numbered(0))
             await stream.read()
-            watching = HealthStub(channel).Watch(HealthCheckRequest())
+            watching = HealthAsyncStub(channel).Watch(HealthCheckRequest())
             await watching.read()
-            asking = ServerReflectionStub(channel).ServerReflectionInfo()
+            asking = ServerReflectionAsyncStub(channel).ServerReflectionInfo()
             await asking.write(ServerReflectionRequest(list_services="*"))
             await asking.read()
             served.draining.set()
@@ -244,6 +245,6 @@ async def test_a_stream_of_a_thousand_requests_is_answered_in_order(server: Serv
         for number in range(1000):
             yield numbered(number)
 
-    answers = GRPCInferenceServiceStub(server.channel).ModelStreamInfer(requests())
+    answers = GRPCInferenceServiceAsyncStub(server.channel).ModelStreamInfer(requests())
     ids = [int(answer.infer_response.id) async for answer in answers]
     assert ids == list(range(1000))

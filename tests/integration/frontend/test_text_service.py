@@ -14,7 +14,7 @@ from trivet.config import ModelConfig, Step, TensorSpec
 from trivet.errors import InvalidInput, QueueFull
 from trivet.request import InferRequest, InferResponse, Stages
 from trivet_protos.generated import text_pb2 as pb
-from trivet_protos.generated.text_pb2_grpc import TextServiceStub
+from trivet_protos.generated.text_pb2_grpc import TextServiceAsyncStub
 
 Status = grpc.StatusCode
 WIDTH = 4
@@ -113,11 +113,11 @@ async def server() -> AsyncIterator[Served]:
 
 
 @pytest.fixture
-def stub(server: Served) -> TextServiceStub:
-    return TextServiceStub(server.channel)
+def stub(server: Served) -> TextServiceAsyncStub:
+    return TextServiceAsyncStub(server.channel)
 
 
-async def test_embed_answers_every_text_with_its_own_vector(stub: TextServiceStub) -> None:
+async def test_embed_answers_every_text_with_its_own_vector(stub: TextServiceAsyncStub) -> None:
     texts = ["a", "two words", "ünicode"]
     answer = await stub.Embed(pb.EmbedRequest(texts=texts))
     assert (answer.model_name, answer.model_version) == ("embed", 3)
@@ -126,7 +126,7 @@ async def test_embed_answers_every_text_with_its_own_vector(stub: TextServiceStu
     ]
 
 
-async def test_each_answer_tells_what_it_cost(stub: TextServiceStub) -> None:
+async def test_each_answer_tells_what_it_cost(stub: TextServiceAsyncStub) -> None:
     answer = await stub.Embed(pb.EmbedRequest(texts=["one", "please truncate this"]))
     assert [result.cost for result in answer.results] == [
         pb.Cost(tokens=3, truncated=False, queue_us=11, tokenize_us=9, compute_us=90),
@@ -146,11 +146,11 @@ async def test_a_model_without_steps_counts_as_computing() -> None:
         )
 
     async with run_server(ScriptedModel(config, plain)) as served:
-        answer = await TextServiceStub(served.channel).Embed(pb.EmbedRequest(texts=["x"]))
+        answer = await TextServiceAsyncStub(served.channel).Embed(pb.EmbedRequest(texts=["x"]))
     assert answer.results[0].cost == pb.Cost(queue_us=10, compute_us=90)
 
 
-async def test_fill_mask_answers_candidates_per_mask(stub: TextServiceStub) -> None:
+async def test_fill_mask_answers_candidates_per_mask(stub: TextServiceAsyncStub) -> None:
     request = pb.FillMaskRequest(texts=["a [MASK] b [MASK]", "[MASK]", "none"], top_k=2)
     answer = await stub.FillMask(request)
     assert (answer.model_name, answer.model_version) == ("fill_mask", 1)
@@ -159,13 +159,13 @@ async def test_fill_mask_answers_candidates_per_mask(stub: TextServiceStub) -> N
     assert [mask.position for mask in one.masks] == [1]
     assert list(none.masks) == []
     assert two.masks[1].candidates == [
-        pb.Candidate(token="é2", token_id=2, probability=np.float32(1 / 3)),
+        pb.Candidate(token="é2", token_id=2, probability=float(np.float32(1 / 3))),
         pb.Candidate(token="é3", token_id=3, probability=0.25),
     ]
     assert two.cost.tokens == 6
 
 
-async def test_top_k_is_five_where_none_is_asked(stub: TextServiceStub) -> None:
+async def test_top_k_is_five_where_none_is_asked(stub: TextServiceAsyncStub) -> None:
     answer = await stub.FillMask(pb.FillMaskRequest(texts=["[MASK]"]))
     assert len(answer.results[0].masks[0].candidates) == 5
 
@@ -179,7 +179,7 @@ async def test_parameters_reach_the_pipeline(truncate: bool) -> None:
         return await embed(request)
 
     async with run_server(ScriptedModel(EMBED, remember), *models()[2:]) as served:
-        stub = TextServiceStub(served.channel)
+        stub = TextServiceAsyncStub(served.channel)
         await stub.Embed(pb.EmbedRequest(texts=["x"], truncate=truncate))
     assert seen[0].parameters == {"truncate": truncate}
     assert seen[0].inputs["TEXT"].shape == (1, 1)
@@ -194,7 +194,7 @@ async def test_a_thousand_texts_are_asked_together_and_each_gets_its_own_answer(
 
     texts = [f"text number {number:04}" for number in range(1000)]
     async with run_server(ScriptedModel(EMBED, meet), *models()[2:]) as served:
-        answer = await TextServiceStub(served.channel).Embed(pb.EmbedRequest(texts=texts))
+        answer = await TextServiceAsyncStub(served.channel).Embed(pb.EmbedRequest(texts=texts))
     assert [list(result.embedding) for result in answer.results] == [
         vector_of(text)[0].tolist() for text in texts
     ]
@@ -213,12 +213,12 @@ async def test_a_call_holds_at_most_1024_texts_in_flight() -> None:
 
     async with run_server(ScriptedModel(EMBED, count), *models()[2:]) as served:
         request = pb.EmbedRequest(texts=["t"] * 5000)
-        answer = await TextServiceStub(served.channel).Embed(request)
+        answer = await TextServiceAsyncStub(served.channel).Embed(request)
     assert len(answer.results) == 5000
     assert most == 1024
 
 
-async def test_a_text_that_fails_is_named_and_fails_the_call(stub: TextServiceStub) -> None:
+async def test_a_text_that_fails_is_named_and_fails_the_call(stub: TextServiceAsyncStub) -> None:
     texts = ["a", "b", "c", "poison", "e", "poison"]
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.Embed(pb.EmbedRequest(texts=texts))
@@ -241,7 +241,7 @@ async def test_the_first_failure_cancels_the_other_texts() -> None:
     async with run_server(ScriptedModel(EMBED, wait_for_the_end), *models()[2:]) as served:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             request = pb.EmbedRequest(texts=["a", "b", "full", "c"])
-            await TextServiceStub(served.channel).Embed(request)
+            await TextServiceAsyncStub(served.channel).Embed(request)
     assert refused.value.code() == Status.UNAVAILABLE
     assert (refused.value.details() or "").startswith("texts[2]: model 'encoder': exceeds maximum")
     assert sorted(cancelled) == ["a", "b", "c"]
@@ -260,7 +260,7 @@ async def test_a_client_that_leaves_cancels_its_texts(quiet: Callable[[], None])
             raise
 
     async with run_server(ScriptedModel(EMBED, wait_for_the_end), *models()[2:]) as served:
-        call = TextServiceStub(served.channel).Embed(pb.EmbedRequest(texts=["a", "b", "c"]))
+        call = TextServiceAsyncStub(served.channel).Embed(pb.EmbedRequest(texts=["a", "b", "c"]))
         assert {await asked.get() for _ in range(3)} == {"a", "b", "c"}
         call.cancel()
         assert {await cancelled.get() for _ in range(3)} == {"a", "b", "c"}
@@ -273,7 +273,7 @@ async def test_a_bug_in_one_text_is_internal_and_withheld() -> None:
 
     async with run_server(ScriptedModel(EMBED, fail), *models()[2:]) as served:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await TextServiceStub(served.channel).Embed(pb.EmbedRequest(texts=["a", "b"]))
+            await TextServiceAsyncStub(served.channel).Embed(pb.EmbedRequest(texts=["a", "b"]))
     assert refused.value.code() == Status.INTERNAL
     assert refused.value.details() == (
         "texts[0]: model 'embed': internal error; the server's log has the details"
@@ -311,7 +311,7 @@ async def test_a_bug_in_one_text_is_internal_and_withheld() -> None:
     ],
 )
 async def test_what_cannot_be_served_is_told(
-    stub: TextServiceStub,
+    stub: TextServiceAsyncStub,
     request_: pb.EmbedRequest | pb.FillMaskRequest,
     status: grpc.StatusCode,
     text: str,
@@ -326,8 +326,10 @@ async def test_what_cannot_be_served_is_told(
 
 
 async def test_text_that_is_no_utf8_is_an_invalid_argument(server: Served) -> None:
+    path = "/trivet.v1.TextService/Embed"
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = server.channel.unary_unary(path)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await server.channel.unary_unary("/trivet.v1.TextService/Embed")(b"\x1a\x02\xff\xfe")
+        await call(b"\x1a\x02\xff\xfe")
     assert refused.value.code() == Status.INVALID_ARGUMENT
     assert "UTF-8" in (refused.value.details() or "")
 
@@ -340,7 +342,7 @@ async def test_a_stream_answers_as_texts_are_ready_with_their_ids() -> None:
         return await embed(request)
 
     async with run_server(ScriptedModel(EMBED, gated), *models()[2:]) as served:
-        stream = TextServiceStub(served.channel).EmbedStream()
+        stream = TextServiceAsyncStub(served.channel).EmbedStream()
         await stream.write(pb.EmbedStreamRequest(id="1", text="slow"))
         await stream.write(pb.EmbedStreamRequest(id="2", text="fast"))
         gates["fast"].set()
@@ -357,7 +359,7 @@ async def test_a_stream_answers_as_texts_are_ready_with_their_ids() -> None:
     assert first.result.cost.tokens == 3
 
 
-async def test_a_text_that_fails_leaves_its_stream_open(stub: TextServiceStub) -> None:
+async def test_a_text_that_fails_leaves_its_stream_open(stub: TextServiceAsyncStub) -> None:
     async def requests() -> AsyncIterator[pb.EmbedStreamRequest]:
         yield pb.EmbedStreamRequest(id="good", text="a")
         yield pb.EmbedStreamRequest(id="bad", text="poison")
@@ -376,7 +378,7 @@ async def test_a_text_that_fails_leaves_its_stream_open(stub: TextServiceStub) -
     assert "cannot do Embed" in answers["unfit"].error.message
 
 
-async def test_fill_mask_streams_too(server: Served, stub: TextServiceStub) -> None:
+async def test_fill_mask_streams_too(server: Served, stub: TextServiceAsyncStub) -> None:
     async def requests() -> AsyncIterator[pb.FillMaskStreamRequest]:
         yield pb.FillMaskStreamRequest(id="1", text="a [MASK]", top_k=3)
         yield pb.FillMaskStreamRequest(id="2", text="no mask")
@@ -390,7 +392,9 @@ async def test_fill_mask_streams_too(server: Served, stub: TextServiceStub) -> N
 
 @pytest.mark.parametrize("method", ["EmbedStream", "FillMaskStream"])
 async def test_bytes_that_are_no_message_leave_the_stream_open(server: Served, method: str) -> None:
-    stream = server.channel.stream_stream(f"/trivet.v1.TextService/{method}")()
+    path = f"/trivet.v1.TextService/{method}"
+    call: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = server.channel.stream_stream(path)
+    stream = call()
     await stream.write(b"\xff\xff")
     answer = pb.EmbedStreamResponse.FromString(await stream.read())  # type: ignore[arg-type]
     assert answer.error.code == 3

@@ -15,7 +15,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.harness.frontend import ScriptedModel, Served, echo, echo_config, run_server
 from trivet.config import TensorSpec
-from trivet.request import InferRequest, InferResponse
+from trivet.request import InferRequest, InferResponse, ParameterValue
 
 DTYPES = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32,
@@ -77,7 +77,12 @@ async def test_parameters_reach_the_model_and_come_back() -> None:
 
     async def answer(request: InferRequest) -> InferResponse:
         seen.update(request.parameters)
-        told = {"tokens": 12, "truncated": False, "label": "é", "score": 0.5}
+        told: dict[str, ParameterValue] = {
+            "tokens": 12,
+            "truncated": False,
+            "label": "é",
+            "score": 0.5,
+        }
         outputs = {"OUT": request.inputs["IN"]}
         return InferResponse(model="echo", version=1, outputs=outputs, parameters=told)
 
