@@ -19,7 +19,8 @@ from tests.harness.server import ServerProcess
 from trivet_client import Client
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS = ("serve", "build", "ls", "check", "infer", "bench", "demo")
+COMMANDS = ("serve", "build", "ls", "check", "infer", "bench", "stub", "demo")
+BACKENDS = ("onnxruntime", "openvino", "tokenizers", "text", "fake")
 MODELS = ("embed", "fill_mask", "minilm", "minilm_mlm", "minilm_mlm_candidates")
 
 
@@ -232,7 +233,7 @@ def test_infer_answers_the_good_texts_among_bad_ones(demo_server: ServerProcess)
 
 def test_every_entry_point_can_be_loaded() -> None:
     groups = {
-        "trivet.backends": {"onnxruntime", "tokenizers", "text", "fake"},
+        "trivet.backends": set(BACKENDS),
         "trivet.commands": set(COMMANDS),
     }
     for group, names in groups.items():
@@ -258,7 +259,7 @@ def test_the_wheel_has_all_that_its_entry_points_name(tmp_path: Path) -> None:
         files = set(wheel.namelist())
         (listed,) = (name for name in files if name.endswith("entry_points.txt"))
         named = re.findall(r"^(\w+) = ([\w.]+)", wheel.read(listed).decode(), re.MULTILINE)
-    assert len(named) == 1 + 4 + len(COMMANDS)
+    assert len(named) == 1 + len(BACKENDS) + len(COMMANDS)
     for _, module in named:
         place = module.replace(".", "/")
         assert {f"{place}.py", f"{place}/__init__.py"} & files, module

@@ -18,7 +18,7 @@ WRONG_USE = 2  # of the command line, or a file it reads
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
-ORDER = ("serve", "build", "ls", "check", "infer", "bench", "demo")  # as met; then by name
+ORDER = ("serve", "build", "ls", "check", "infer", "bench", "stub", "demo")  # as met; then by name
 
 ABOUT = """\
 trivet serves models of the BERT family over gRPC: text in, answers out.

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
@@ -15,10 +16,9 @@ from tests.harness.frontend import ScriptedModel, echo, echo_config, run_server
 from trivet.config import TensorSpec
 from trivet.errors import InvalidInput
 from trivet.request import InferRequest, InferResponse
-from trivet_client import AsyncClient, Client
+from trivet_client import AsyncClient, Client, TensorMetadata
 from trivet_client.commands import stub as command
-from trivet_client.errors import Internal, InvalidArgument, NotFound, Unimplemented
-from trivet_client.stub import description
+from trivet_client.errors import Internal, InvalidArgument, NotFound, error_of
 from trivet_client.stub.description import Description, describe
 from trivet_client.stub.module import module
 
@@ -192,15 +192,15 @@ async def test_a_model_that_changed_since_is_found_out(address: str) -> None:
             await stub_of("OUT", "FP32").AsyncEcho(client).infer(ROWS.astype(np.int8))
 
 
-def _metadata(name: str, datatype: str) -> Any:
-    return description.TensorMetadata(name=name, datatype=datatype, shape=(-1, -1))
+def _metadata(name: str, datatype: str) -> TensorMetadata:
+    return TensorMetadata(name=name, datatype=datatype, shape=(-1, -1))
 
 
 async def test_a_server_without_configs_is_taken_as_plain(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: Client, *args: Any, **kwargs: Any) -> Any:
-        raise Unimplemented(None, "not here")
+        raise error_of(grpc.StatusCode.UNIMPLEMENTED, "not here")
 
     monkeypatch.setattr(Client, "model_config", refuse)
     found = await in_thread(address, lambda client: describe(client, "two-inputs"))
