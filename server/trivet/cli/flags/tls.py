@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from trivet.cli.flags.flag import Flag
 from trivet.cli.flags.values import boolean
 from trivet.errors import Fault, InvalidConfig
 from trivet.transport.options import Tls
+
+log = logging.getLogger(__name__)
 
 FLAGS = (
     Flag(
@@ -49,16 +52,23 @@ FLAGS = (
 
 
 def tls(args: argparse.Namespace) -> Tls | None:
-    """None: not encrypted. Raises InvalidConfig naming every file that is missing."""
+    """None: not encrypted, and files that are given all the same are told of.
+
+    Raises InvalidConfig naming every file that is missing.
+    """
     mutual = args.grpc_use_ssl_mutual
-    if not (args.grpc_use_ssl or mutual):
-        return None
-    needed = {
+    files = {
         "--grpc-server-cert": args.grpc_server_cert,
         "--grpc-server-key": args.grpc_server_key,
-        **({"--grpc-root-cert": args.grpc_root_cert} if mutual else {}),
+        "--grpc-root-cert": args.grpc_root_cert,
     }
-    missing = [flag for flag, path in needed.items() if path is None]
+    if not (args.grpc_use_ssl or mutual):
+        for flag in (flag for flag, path in files.items() if path is not None):
+            instead = "nothing is encrypted without --grpc-use-ssl=true"
+            log.warning("flag_without_effect", extra={"flag": flag, "instead": instead})
+        return None
+    optional = () if mutual else ("--grpc-root-cert",)
+    missing = [flag for flag, path in files.items() if path is None and flag not in optional]
     if missing:
         switch = "--grpc-use-ssl-mutual" if mutual else "--grpc-use-ssl"
         raise InvalidConfig(

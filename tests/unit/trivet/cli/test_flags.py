@@ -217,6 +217,12 @@ def test_what_is_missing_for_the_transport_is_named(line: list[str], missing: li
     assert [fault.where for fault in refused.value.faults] == missing
 
 
+def test_certificates_without_tls_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    assert grpc_options(parsed("--grpc-server-cert=c", "--grpc-root-cert=r")).tls is None
+    flags = [vars(record)["flag"] for record in caplog.records]
+    assert flags == ["--grpc-server-cert", "--grpc-root-cert"]
+
+
 def test_a_cache_said_twice_is_refused() -> None:
     with pytest.raises(InvalidConfig, match="said again"):
         cache_bytes(parsed("--cache-config=local,size=1", "--response-cache-byte-size=2"))
