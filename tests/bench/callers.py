@@ -81,26 +81,22 @@ def check_answers(address: str, texts: Sequence[str], expected: np.ndarray, leas
 
 
 class Padding:
-    """The padding ratio of one model, run by run."""
+    """The padding ratio of one model in each run of one contestant."""
 
-    def __init__(self, address: str, model: str) -> None:
+    def __init__(self, address: str, model: str, contestant: str) -> None:
         self.ratios: list[float] = []
         self._address = address
         self._model = model
+        self._contestant = contestant
+        self._before: Sequence[ModelCost] = ()
 
-    def counted(self, run: Contestant) -> Contestant:
-        """The same contestant, each of whose runs adds a ratio."""
-
-        def counting(texts: Sequence[str]) -> None:
-            before = self._cost()
-            run(texts)
-            self.ratios.append(_ratio(before, self._cost()))
-
-        return counting
-
-    def _cost(self) -> Sequence[ModelCost]:
+    def look(self, ended: str) -> None:
+        """Call it before the first run and after each run of any contestant, with its name."""
         with Client(self._address) as client:
-            return client.model_costs(self._model)
+            after = client.model_costs(self._model)
+        if ended == self._contestant:
+            self.ratios.append(_ratio(self._before, after))
+        self._before = after
 
 
 def _ratio(before: Sequence[ModelCost], after: Sequence[ModelCost]) -> float:

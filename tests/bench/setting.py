@@ -48,18 +48,25 @@ def say(what: str) -> None:
 
 
 def timed_rounds(
-    contestants: Mapping[str, Contestant], texts: Sequence[str], rounds: int, what: str
+    contestants: Mapping[str, Contestant],
+    texts: Sequence[str],
+    rounds: int,
+    what: str,
+    ended: Callable[[str], None] = lambda name: None,
 ) -> dict[str, list[float]]:
     """Seconds of each contestant in each round, all in turn within a round.
 
     Before, each gets some texts that are not counted. what: named in the lines of progress.
+    ended: called with a contestant's name after each of its counted runs, and with "" before them.
     """
     for contestant in contestants.values():
         contestant(texts[:WARM_UP_TEXTS])
+    ended("")
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(1, rounds + 1):
         for name, contestant in contestants.items():
             seconds[name].append(seconds_of(contestant, texts))
+            ended(name)
         told = ", ".join(f"{name} {values[-1]:.1f} s" for name, values in seconds.items())
         say(f"{what}, round {number} of {rounds}: {told}")
     return seconds

@@ -35,13 +35,13 @@ def _rows(subject: Subject, setting: Setting) -> list[Row]:
         ours = addresses[LENGTH_AWARE.name]
         few = texts[:CHECKED_TEXTS]
         check_answers(ours, few, engine.embed(few, split), SAME)
-        padding = Padding(ours, subject.encoder)
+        padding = Padding(ours, subject.encoder, LENGTH_AWARE.name)
         contestants: dict[str, Contestant] = {BARE: lambda texts: engine.embed(texts, split)}
         callers = stack.enter_context(Callers())
         contestants |= {rival: callers.unary(address) for rival, address in addresses.items()}
-        contestants[LENGTH_AWARE.name] = padding.counted(contestants[LENGTH_AWARE.name])
         contestants[STREAM] = callers.streamed(ours)
-        seconds = timed_rounds(contestants, texts, setting.times(subject.rounds), name)
+        rounds = setting.times(subject.rounds)
+        seconds = timed_rounds(contestants, texts, rounds, name, padding.look)
     by_length = seconds[LENGTH_AWARE.name]
     return [
         Row(
@@ -66,8 +66,7 @@ def _rows(subject: Subject, setting: Setting) -> list[Row]:
         ),
         Row(
             f"{name}: padding, % of the tokens computed",
-            # the first run is the warm-up
-            [100 * ratio for ratio in padding.ratios[1:]],
+            [100 * ratio for ratio in padding.ratios],
             at_most(15),
         ),
         Row(
