@@ -79,8 +79,10 @@ def test_a_server_with_tls_and_tokens_serves_those_it_knows(
                 client.infer("echo", [tensor()])
 
         shell = ["infer", "echo", "--input", "IN=[[1, 2]]", "--url", server.address]
-        known = [*shell, "--root-cert", str(root), "--token-from", str(tmp_path / "token")]
-        assert "[1, 2]" in trivet(*known, "--output-json").out.replace(".0", "")
+        known = ["--root-cert", str(root), "--token-from", str(tmp_path / "token")]
+        assert "[1, 2]" in trivet(*shell, *known, "--output-json").out.replace(".0", "")
+        stub = trivet("stub", "echo", "--url", server.address, *known)
+        assert (stub.status, "class" in stub.out) == (0, True)
         unknown = trivet(*shell, "--root-cert", str(root))
         assert (unknown.status, "needs a token" in unknown.err) == (1, True)
 

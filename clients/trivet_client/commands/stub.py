@@ -26,6 +26,7 @@ exit status: 0 written; 1 the server refused, or the file cannot be written.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from trivet_client.connection import ADDRESS, TIMEOUT_S
+    from trivet_client.security import add_login_arguments
 
     parser.add_argument("model", metavar="MODEL", help="name of the model")
     parser.add_argument(
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=TIMEOUT_S,
         help="for each question to the server (default: %(default)g)",
     )
+    add_login_arguments(parser)
     parser.add_argument(
         "--output", metavar="FILE", type=Path, help="where to write (default: standard output)"
     )
@@ -50,11 +52,13 @@ def run(args: argparse.Namespace) -> int:
     """Ask, write; 1 if either was refused."""
     from trivet_client.client import Client
     from trivet_client.errors import TrivetError
+    from trivet_client.security import login
     from trivet_client.stub.description import describe
     from trivet_client.stub.module import module
 
     try:
-        with Client(args.url, timeout_s=args.timeout) as client:
+        known = login(args)
+        with Client(args.url, timeout_s=args.timeout, tls=known.tls, token=known.token) as client:
             text = module(describe(client, args.model, args.version))
     except TrivetError as error:
         return _complain(error.message)
