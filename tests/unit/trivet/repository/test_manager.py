@@ -6,63 +6,19 @@ import asyncio
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from tests.harness.managed import Bed
 from tests.harness.repositories import add_model, fake_config, pipeline_config
-from trivet.errors import Fault, InvalidConfig, NotFound
-from trivet.repository.manager import Manager
-from trivet.repository.registry import Registry, State
-from trivet.request import InferRequest
-from trivet.testing.clock import ManualClock, settle
-from trivet_backends.fake import FakeBackend
-
-
-class Bed:
-    """A manager over one repository, with one fake backend for all its models."""
-
-    def __init__(self, *repositories: Path, gate: threading.Event | None = None) -> None:
-        self.backend = FakeBackend(gate)
-        self.registry = Registry()
-        self.manager = Manager(
-            repositories, self.registry, ("fake",), self._load_backend, ManualClock(), cores=2
-        )
-
-    def _load_backend(self, name: str) -> FakeBackend:
-        if name == "fake":
-            return self.backend
-        raise InvalidConfig([Fault(f"backend '{name}'", "there is no such backend", "use fake")])
-
-    async def start(self) -> None:
-        """Read the repositories and make what is served equal to them; again, to follow them."""
-        snapshot = await self.manager.look()
-        self.manager.show(snapshot)
-        await self.manager.reconcile(snapshot)
-
-    @property
-    def faults(self) -> list[Fault]:
-        return [fault for faults in self.manager.faults.values() for fault in faults]
-
-    def index(self) -> dict[str, str]:
-        """State and reason of every version: "echo/1" -> "READY"."""
-        return {
-            f"{entry.name}/{entry.version}": " ".join((entry.state.value, entry.reason)).strip()
-            for entry in self.registry.index()
-        }
-
-    async def echo(self, model: str, version: int | None = None) -> int:
-        """Ask for an echo; returns the version that answered."""
-        with self.registry.acquire(model, version) as served:
-            array = np.arange(6, dtype=np.float32).reshape(2, 3)
-            answer = await served.infer(InferRequest(model=model, inputs={"IN": array}))
-        assert (answer.outputs["OUT"] == array).all()
-        return answer.version
+from trivet.errors import InvalidConfig, NotFound
+from trivet.repository.registry import State
+from trivet.testing.clock import settle
 
 
 async def test_a_model_is_loaded_served_and_taken_out(tmp_path: Path) -> None:
     add_model(tmp_path, "echo")
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     assert bed.index() == {"echo/1": "READY"}
     assert await bed.echo("echo") == 1
     assert bed.faults == []
@@ -107,7 +63,7 @@ async def test_the_version_policy_says_which_versions_are_served(
     add_model(tmp_path, "echo", fake_config(more=policy), versions=(2, 9, 11))
     (tmp_path / "echo" / "007").mkdir()
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     assert list(bed.registry.versions("echo")) == served
     for version in served:
         assert await bed.echo("echo", version) == version
@@ -120,7 +76,7 @@ async def test_a_version_the_policy_names_has_to_be_there(tmp_path: Path) -> Non
     policy = "version_policy { specific { versions: [ 1, 3, 4 ] } }"
     add_model(tmp_path, "echo", fake_config(more=policy))
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     assert [fault.what for fault in bed.faults] == [
         "there is no version 3, 4",
     ]
@@ -147,7 +103,7 @@ async def test_a_faulty_model_is_shown_while_the_others_serve(tmp_path: Path, ca
     add_model(tmp_path, "bad", config)
     add_model(tmp_path, "good")
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     states = bed.index()
     assert states.pop("good/1") == "READY"
     ((place, shown),) = states.items()
@@ -173,7 +129,7 @@ async def test_all_faults_of_a_config_are_told(tmp_path: Path) -> None:
     """
     add_model(tmp_path, "bad", config)
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     places = [fault.where.removeprefix("bad/config.pbtxt: ") for fault in bed.faults]
     assert places == [
         "name",
@@ -189,10 +145,10 @@ async def test_all_faults_of_a_config_are_told(tmp_path: Path) -> None:
 async def test_a_model_without_a_version_is_shown_with_the_cure(tmp_path: Path) -> None:
     add_model(tmp_path, "empty", versions=())
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     assert bed.index() == {
-        "empty/0": "UNAVAILABLE empty: has no version; make a folder empty/1, with the model's files"
-        " in it"
+        "empty/0": "UNAVAILABLE empty: has no version; make a folder empty/1, with the model's"
+        " files in it"
     }
 
 
@@ -203,7 +159,7 @@ async def test_a_config_that_cannot_be_read_concerns_its_model_only(tmp_path: Pa
     add_model(tmp_path, "pipe", pipeline_config(["good", "bad"]))
     (tmp_path / "no:name").mkdir()
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     assert bed.index() == {
         "bad/0": "UNAVAILABLE bad/config.pbtxt: is not UTF-8; save it as UTF-8 text",
         "good/1": "READY",
@@ -224,7 +180,7 @@ async def test_several_repositories_are_one(tmp_path: Path) -> None:
     add_model(tmp_path / "a", "one")
     add_model(tmp_path / "b", "two")
     bed = Bed(tmp_path / "a", tmp_path / "b")
-    await bed.start()
+    await bed.follow()
     assert bed.index() == {"one/1": "READY", "two/1": "READY"}
     await bed.manager.unload_all()
 
@@ -235,7 +191,7 @@ async def test_a_pipeline_is_loaded_after_its_members_whatever_the_names(tmp_pat
     add_model(tmp_path, "y")
     add_model(tmp_path, "z")
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     assert set(bed.index().values()) == {"READY"}
     assert await bed.echo("a_outer") == 1
     await bed.manager.unload_all()
@@ -247,7 +203,7 @@ async def test_a_pipeline_whose_members_config_is_faulty_says_so(tmp_path: Path)
     add_model(tmp_path, "pipe", pipeline_config(["good", "bad"]))
     add_model(tmp_path, "outer", pipeline_config(["pipe"]))
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     states = bed.index()
     assert states["good/1"] == "READY"
     assert "step[1].model_name: model 'bad' cannot be loaded" in states["pipe/0"]
@@ -259,7 +215,7 @@ async def test_a_pipeline_whose_member_failed_to_load_says_so(tmp_path: Path) ->
     add_model(tmp_path, "bad", fake_config(fail="true"))
     add_model(tmp_path, "pipe", pipeline_config(["bad"]))
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     shown = bed.index()["pipe/1"]
     assert shown.startswith("UNAVAILABLE pipe/config.pbtxt: ensemble_scheduling.step[0]: ")
     assert "told to fail" in shown
@@ -272,7 +228,7 @@ async def test_a_pipeline_that_does_not_fit_its_members_is_shown_with_all_that_i
     add_model(tmp_path, "words", fake_config(datatype="BYTES"))
     add_model(tmp_path, "pipe", pipeline_config(["words"]))
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     states = bed.index()
     assert states["words/1"] == "READY"
     assert "tensor 'IN' is FP32, but input 'IN' of model 'words' takes BYTES" in states["pipe/0"]
@@ -283,7 +239,7 @@ async def test_a_pipeline_that_does_not_fit_its_members_is_shown_with_all_that_i
 async def test_a_pipeline_of_a_model_there_is_not(tmp_path: Path) -> None:
     add_model(tmp_path, "pipe", pipeline_config(["nobody"]))
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     assert "step[0].model_name: there is no model 'nobody'" in bed.index()["pipe/0"]
 
 
@@ -297,7 +253,7 @@ async def test_one_version_may_fail_while_another_of_the_model_serves(tmp_path: 
     (folder / "2" / "model.onnx").touch()
     (folder / "1" / "model.fake").touch()
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     assert bed.index()["echo/1"].startswith("UNAVAILABLE echo/1: neither")
     assert "backend 'onnxruntime'" in bed.index()["echo/2"]
     assert {entry.state for entry in bed.registry.index()} == {State.UNAVAILABLE}
@@ -309,7 +265,7 @@ async def test_a_folder_without_a_version_policy_notes_what_is_passed_over(
     folder = add_model(tmp_path, "echo")
     (folder / "01").mkdir()
     bed = Bed(tmp_path)
-    await bed.start()
+    await bed.follow()
     notes = [getattr(record, "note", "") for record in caplog.records]
     assert any(note.startswith("echo/01: passed over") for note in notes)
     await bed.manager.unload_all()
@@ -320,7 +276,7 @@ async def test_unloading_waits_for_those_who_still_use_a_model(tmp_path: Path) -
     gate = threading.Event()
     gate.set()
     bed = Bed(tmp_path, gate=gate)
-    await bed.start()
+    await bed.follow()
     gate.clear()
     asking = asyncio.create_task(bed.echo("echo"))
     await asyncio.to_thread(bed.backend.wait_for_batches, 2, timeout_s=10)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trivet.config import ModelConfig, Step, VersionPolicy
 from trivet.config_file import Faults
-from trivet.repository.versions import load_order, missing, wanted
+from trivet.repository.versions import (
+    Held,
+    Load,
+    Unload,
+    load_order,
+    missing,
+    next_action,
+    wanted,
+)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +113,69 @@ def test_what_is_in_the_order_stands_after_all_it_needs(needs: dict[str, set[str
     left_out = needs.keys() - set(names)
     assert all(needs[name] - set(names) for name in left_out), "nothing is left out without need"
     assert len(faults) >= (1 if left_out else 0)
+
+
+A, B = "revision a", "revision b"
+SERVES_A, SERVES_B = Held(serving=A), Held(serving=B)
+
+
+@pytest.mark.parametrize(
+    ("desired", "held", "expected"),
+    [
+        ({}, {}, None),
+        ({1: A}, {}, Load(1)),
+        ({1: A}, {1: SERVES_A}, None),
+        ({1: B}, {1: SERVES_A}, Load(1)),
+        ({1: A, 2: A}, {}, Load(2)),  # the newest first
+        ({1: A, 2: A}, {2: SERVES_A}, Load(1)),
+        ({2: A}, {1: SERVES_A}, Load(2)),  # the new one is there before the old one goes
+        ({2: A}, {1: SERVES_A, 2: SERVES_A}, Unload(1)),
+        ({2: A}, {1: SERVES_A, 2: Held(failed=A)}, None),  # a broken one: the old one stays
+        ({2: B}, {1: SERVES_A, 2: Held(failed=A)}, Load(2)),  # mended: tried again
+        ({2: B}, {1: SERVES_A, 2: Held(serving=A, failed=B)}, None),
+        ({2: A}, {1: SERVES_A, 2: Held(serving=A, failed=B)}, Unload(1)),
+        ({2: A}, {2: SERVES_A, 3: Held(failed=B)}, Unload(3)),  # gone without having served
+        ({2: A, 3: A}, {1: SERVES_A, 2: SERVES_A, 3: Held(failed=A)}, None),
+        ({2: A, 3: A}, {0: Held(failed=A), 1: SERVES_A, 2: SERVES_A, 3: Held(failed=A)}, Unload(0)),
+        ({}, {1: SERVES_A, 2: SERVES_B}, Unload(1)),  # the model is gone
+        ({}, {2: SERVES_B}, Unload(2)),
+    ],
+)
+def test_the_next_action(
+    desired: dict[int, str], held: dict[int, Held], expected: Load | Unload | None
+) -> None:
+    assert next_action(desired, held) == expected
+
+
+@given(
+    st.dictionaries(st.integers(1, 4), st.sampled_from("ab")),
+    st.dictionaries(st.integers(1, 4), st.builds(Held, serving=st.sampled_from(["", "a", "b"]))),
+    st.sets(st.integers(1, 4)),
+)
+def test_acting_comes_to_an_end_and_what_loads_is_never_fewer_than_before(
+    desired: dict[int, str], held: dict[int, Held], broken: set[int]
+) -> None:
+    served_before = any(have.serving for have in held.values())
+    for _ in range(20):
+        action = next_action(desired, held)
+        if action is None:
+            break
+        if isinstance(action, Unload):
+            del held[action.version]
+        elif action.version in broken:
+            before = held.get(action.version, Held())
+            held[action.version] = replace(before, failed=desired[action.version])
+        else:
+            held[action.version] = Held(serving=desired[action.version])
+        if served_before and desired:
+            assert any(have.serving for have in held.values()), "there is always one that serves"
+    else:
+        raise AssertionError("it goes on for ever")
+    if not broken:
+        assert {version: have.serving for version, have in held.items()} == desired
+
+
+def test_a_member_that_nobody_asked_for_is_told_apart_from_one_that_is_absent() -> None:
+    faults = Faults()
+    assert load_order([model("pipe", "there")], faults, idle=["there"]) == ()
+    assert [fault.what for fault in faults] == ["model 'there' is not loaded"]
