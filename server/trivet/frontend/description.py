@@ -156,9 +156,15 @@ def _statistics(model: Model) -> pb.ModelStatistics:
         inference_count=counted.inference_count,
         execution_count=counted.execution_count,
         inference_stats=_durations(counted),
+        memory_usage=_memory(counted),
         batch_stats=[_batch(rows, batch) for rows, batch in sorted(counted.batches.items())],
         response_stats={str(place): _response(r) for place, r in counted.responses.items()},
     )
+
+
+def _memory(counted: Statistics) -> Iterable[pb.MemoryUsage]:
+    if counted.memory_bytes:
+        yield pb.MemoryUsage(type="CPU", id=0, byte_size=counted.memory_bytes)
 
 
 def _durations(counted: Statistics) -> pb.InferStatistics:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from trivet.model.affinity import check_affinity, keep_to, opened_on, usable_cor
 from trivet.model.cache import CacheShare, ResponseCache
 from trivet.model.completion import completed
 from trivet.model.labels import labels_of
+from trivet.model.memory import MemoryLedger
 from trivet.model.model import Model
 from trivet.model.warm_up import Sample, samples_of, warm_up
 from trivet.scheduling.batching import BatchScheduler
@@ -45,6 +46,7 @@ class Loader:
     cores: Cores
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
     cache: ResponseCache | None = None  # of the server
+    memory: MemoryLedger = field(default_factory=MemoryLedger)
 
     def threads(self, config: ModelConfig) -> int:
         """Cores for each instance: never more engine threads than cores, and at least one."""
@@ -61,7 +63,7 @@ class Loader:
         config: as written; what the artifact tells is filled in. Raises InvalidConfig for what is
         wrong with the files, else what the engine raises. Nothing is left behind by a failure.
         """
-        faults = Faults()
+        faults, memory = Faults(), self.memory.begin()
         check_affinity(config, usable_cores(), faults)
         faults.raise_if_any()
         written, engine = config, engine_config(config)
@@ -86,7 +88,7 @@ class Loader:
                 pairs.append((instance, executor))
             undo.pop_all()
         instances = Instances(config.name, context.version, self.clock, pairs, make)
-        statistics = Statistics()
+        statistics = Statistics(memory_bytes=memory.settle())
         scheduler = self._scheduler(config, context.version, instances, initial, statistics)
         return Model(
             config,

@@ -13,6 +13,7 @@ from trivet.config import InstanceKind, ModelConfig
 from trivet.config_file import Faults, artifact_of, backend_of, read_config
 from trivet.errors import Fault, InvalidConfig, ServeError
 from trivet.model.completion import completed
+from trivet.model.labels import labels_of
 from trivet.model.warm_up import samples_of
 from trivet.model.wiring import check_wiring
 from trivet.repository.aliases import check_aliases
@@ -219,6 +220,7 @@ def _completed(
             config = completed(config, artifact.signature, context.where, faults)
             if not faults:
                 samples_of(config, context.path.parent, faults)
+                labels_of(config, context.path.parent, faults)
             return config
         finally:
             artifact.close()

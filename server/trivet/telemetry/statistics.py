@@ -66,6 +66,7 @@ class Statistics:
     executions of their rows. tokens and padding_tokens: what length-aware batches held.
     """
 
+    memory_bytes: int = 0  # that loading took; 0 where it is not known
     last_inference_ms: int = 0  # since the epoch; 0: none yet
     inference_count: int = 0
     execution_count: int = 0
