@@ -21,7 +21,14 @@ from trivet_backends.workshop.check_batch import CheckBatch, check_batch
 from trivet_backends.workshop.checkpoint import Checkpoint, read_checkpoint
 from trivet_backends.workshop.configs import Names
 from trivet_backends.workshop.entry import Entry, Published, publish
-from trivet_backends.workshop.options import BuildOptions, GraphOptions, Pooling, Precision, Task
+from trivet_backends.workshop.options import (
+    BuildOptions,
+    Format,
+    GraphOptions,
+    Pooling,
+    Precision,
+    Task,
+)
 from trivet_backends.workshop.parity import check_parity
 from trivet_backends.workshop.precision import write_graph
 from trivet_backends.workshop.progress import Announce
@@ -49,7 +56,13 @@ def build(
     graph = _graph_options(checkpoint, options)
     names = _names(folder, options, graph.task)
     announce("comparing with the repository")
-    desk = _Desk(checkpoint=checkpoint, options=graph, names=names, announce=announce)
+    desk = _Desk(
+        checkpoint=checkpoint,
+        options=graph,
+        names=names,
+        format=options.format,
+        announce=announce,
+    )
     entries = [desk.tokenizer(), *map(desk.encoder, *_encoders(names, options))]
     if graph.task is Task.FILL_MASK:
         entries.append(desk.candidates())
@@ -107,6 +120,7 @@ class _Desk:
     checkpoint: Checkpoint
     options: GraphOptions
     names: Names
+    format: Format
     announce: Announce
 
     def tokenizer(self) -> Entry:
@@ -116,13 +130,17 @@ class _Desk:
         )
 
     def encoder(self, name: str, precision: Precision) -> Entry:
-        text = configs.encoder_config(name, self.checkpoint.config, self.options, precision)
+        text = configs.encoder_config(
+            name, self.checkpoint.config, self.options, precision, self.format
+        )
         recipe: dict[str, Json] = {
             "recipe": RECIPE,
             "inputs": {name: self._digests[name] for name in self._digests if name != _TOKENIZER},
             "options": asdict(self.options),
             "precision": precision,
         }
+        if self.format is not Format.ONNX:  # recipes written before there was another lack it
+            recipe["format"] = self.format
         return self._entry(
             name, "encoder", text, recipe, lambda folder: self._write(folder, name, precision)
         )
@@ -183,10 +201,10 @@ class _Desk:
         return {}
 
     def _write(self, folder: Path, name: str, precision: Precision) -> Mapping[str, Json]:
-        """Write model.onnx and check it."""
+        """Write the graph and check it."""
         begun = time.perf_counter()
-        config, weights, path = self.checkpoint.config, self._weights, folder / "model.onnx"
-        self.announce(f"{name}: writing the graph in {precision}")
+        config, weights, path = self.checkpoint.config, self._weights, folder / self.format.file
+        self.announce(f"{name}: writing the graph in {precision} for {self.format.backend}")
         write_graph(config, weights, self.options, precision, path)
         self.announce(f"{name}: comparing it with plain numpy")
         parity = check_parity(path, config, weights, self.options, precision, self._batch)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 NAME = "build.json"
-_TOOLS = ("trivet", "numpy", "onnx", "onnxruntime", "tokenizers")
+_TOOLS = ("trivet", "numpy", "onnx", "onnxruntime", "openvino", "tokenizers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def write_build_file(
         measured=as_read(measured),
         files={path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     )
-    raw = asdict(build) | {"tools": {tool: version(tool) for tool in _TOOLS}}
+    raw = asdict(build) | {"tools": _tools()}
     (folder / NAME).write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     return build
 
@@ -79,6 +80,15 @@ def as_read(values: Mapping[str, Json]) -> Mapping[str, Json]:
     """The values as they come back from a file: enums as text, tuples as lists."""
     read: dict[str, Json] = json.loads(json.dumps(values))
     return read
+
+
+def _tools() -> dict[str, str]:
+    """The version of every tool that is here; extras may not be."""
+    found = {}
+    for tool in _TOOLS:
+        with suppress(PackageNotFoundError):
+            found[tool] = version(tool)
+    return found
 
 
 def digests(files: Iterable[Path]) -> dict[str, Json]:

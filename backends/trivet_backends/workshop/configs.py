@@ -10,7 +10,7 @@ from trivet_backends.workshop.config_text import Step, Tensor, model_config, pip
 from trivet_backends.workshop.graph.embed import EMBEDDING, LAST_HIDDEN_STATE
 from trivet_backends.workshop.graph.encoder import TOKEN_INPUTS
 from trivet_backends.workshop.graph.fill_mask import MASK_POSITIONS, PROBABILITIES, TOKEN_IDS
-from trivet_backends.workshop.options import GraphOptions, Precision, Task
+from trivet_backends.workshop.options import Format, GraphOptions, Precision, Task
 
 # Tokens of one batch, padding included. On two cores 64 callers were served best with 64 to 256,
 # all within 5 %; 256 is best where one instance has all cores.
@@ -65,9 +65,16 @@ def tokenizer_config(names: Names, bert: BertConfig, task: Task) -> str:
     )
 
 
-def encoder_config(name: str, bert: BertConfig, options: GraphOptions, precision: Precision) -> str:
+def encoder_config(
+    name: str,
+    bert: BertConfig,
+    options: GraphOptions,
+    precision: Precision,
+    format_: Format = Format.ONNX,
+) -> str:
     """Token ids to an embedding, or to candidates for each mask."""
-    about = f"{_ABOUT[options.task]}; an ONNX graph in {precision}."
+    kind = "an ONNX graph" if format_ is Format.ONNX else "an OpenVINO model"
+    about = f"{_ABOUT[options.task]}; {kind} in {precision}."
     pads = {
         f"pad.{tensor.name}": (str(value), _PAD if tensor.name == "input_ids" else "")
         for tensor, value in zip(
@@ -85,7 +92,7 @@ def encoder_config(name: str, bert: BertConfig, options: GraphOptions, precision
     return model_config(
         name,
         about,
-        "onnxruntime",
+        format_.backend,
         inputs=_model_inputs(options.task),
         outputs=_model_outputs(bert, options),
         parameters={"max_batch_tokens": tokens, "max_padding_percent": padding, **pads},

@@ -21,6 +21,23 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
+class Format(StrEnum):
+    """What engine a graph is written for; the value is what `--to` says."""
+
+    ONNX = "onnx"
+    OPENVINO = "openvino"
+
+    @property
+    def backend(self) -> str:
+        """The backend that serves it."""
+        return "onnxruntime" if self is Format.ONNX else "openvino"
+
+    @property
+    def file(self) -> str:
+        """The version's file that the backend opens."""
+        return "model.onnx" if self is Format.ONNX else "model.xml"
+
+
 class Pooling(StrEnum):
     """How the token vectors of a row become one."""
 
@@ -48,6 +65,7 @@ class BuildOptions:
     pipeline: str | None = None
     task: Task | None = None
     precisions: tuple[Precision, ...] = (Precision.FP32,)  # the pipeline runs the first
+    format: Format = Format.ONNX  # of every precision
     pooling: Pooling | None = None
     normalize: bool = True
     hidden_state: bool = False

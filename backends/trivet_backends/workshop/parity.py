@@ -18,7 +18,8 @@ from trivet_backends.workshop.check_batch import CheckBatch
 from trivet_backends.workshop.graph.embed import EMBEDDING, LAST_HIDDEN_STATE
 from trivet_backends.workshop.graph.fill_mask import PROBABILITIES, TOKEN_IDS
 from trivet_backends.workshop.numpy_bert import NumpyBert, normalized, pooled
-from trivet_backends.workshop.options import GraphOptions, Precision, Task
+from trivet_backends.workshop.openvino_file import run_openvino
+from trivet_backends.workshop.options import Format, GraphOptions, Precision, Task
 from trivet_backends.workshop.tensor_files import Float32
 
 
@@ -45,6 +46,15 @@ BARS: Mapping[tuple[Precision, Task], Bar] = {
 }
 
 
+# OpenVINO's 8-bit weights do better: MiniLM 0.9993 in the mean and 0.9991 at worst, the example
+# masked language model 0.9995 and 0.998, whatever the company.
+OPENVINO_BARS: Mapping[tuple[Precision, Task], Bar] = {
+    **BARS,
+    (Precision.INT8, Task.EMBED): Bar(mean_cosine=0.997, least_cosine=0.99),
+    (Precision.INT8, Task.FILL_MASK): Bar(mean_cosine=0.99, least_cosine=0.97),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
     """How near a graph came to the reference."""
@@ -62,7 +72,10 @@ def check_parity(
     precision: Precision,
     batch: CheckBatch,
 ) -> Parity:
-    """Compare the graph at `path` with numpy. Raises InvalidConfig, with the numbers, on a miss."""
+    """Compare the graph at `path` with numpy, on the engine that its name tells.
+
+    Raises InvalidConfig, with the numbers, on a miss.
+    """
     outputs = _run(path, options, batch)
     reference = NumpyBert(config, weights)
     compare = _compare_embed if options.task is Task.EMBED else _compare_fill_mask
@@ -70,23 +83,28 @@ def check_parity(
     cure = "nothing was published"
     if precision is not Precision.FP32:
         cure += "; use --precision fp32"
-    _refuse(
-        parity, BARS[precision, options.task], f"{path.parent.parent.name} in {precision}", cure
-    )
+    bars = OPENVINO_BARS if path.name == Format.OPENVINO.file else BARS
+    where = f"{path.parent.parent.name} in {precision}"
+    _refuse(parity, bars[precision, options.task], where, cure)
     return parity
 
 
 def _run(path: Path, options: GraphOptions, batch: CheckBatch) -> dict[str, np.ndarray]:
+    inputs = dict(batch.tokens)
+    if options.task is Task.FILL_MASK:
+        inputs["mask_positions"] = batch.mask_positions
+    run = run_openvino if path.name == Format.OPENVINO.file else _run_onnx
+    return run(path, inputs)
+
+
+def _run_onnx(path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    inputs = dict(batch.tokens)
-    if options.task is Task.FILL_MASK:
-        inputs["mask_positions"] = batch.mask_positions
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, inputs), strict=True))
+    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
 def _compare_embed(

@@ -1,4 +1,4 @@
-"""A graph in FP32, FP16 or INT8, written to a file.
+"""A graph in FP32, FP16 or INT8, written to a file: for OpenVINO by `openvino_file`, else as here.
 
 FP16: weights and arithmetic are half; layer norms, pooling, the decoder and softmax stay float32.
 On x86 ONNX Runtime has no FP16 arithmetic and computes in float32 between casts, so that there it
@@ -23,7 +23,8 @@ import numpy as np
 
 from trivet_backends.workshop.bert_config import BertConfig
 from trivet_backends.workshop.graph.model import bert_graph
-from trivet_backends.workshop.options import GraphOptions, Precision
+from trivet_backends.workshop.openvino_file import write_openvino
+from trivet_backends.workshop.options import Format, GraphOptions, Precision
 from trivet_backends.workshop.tensor_files import Float32
 
 if TYPE_CHECKING:
@@ -39,8 +40,11 @@ def write_graph(
 ) -> None:
     """Write the graph to `path`; files it needs on the way are made and removed beside it.
 
-    Raises InvalidConfig if the weights do not fit into one file.
+    Its name tells the format. Raises InvalidConfig if the weights do not fit into one ONNX file.
     """
+    if path.name == Format.OPENVINO.file:
+        _write_openvino(bert_graph(config, weights, options), precision, path)
+        return
     match precision:
         case Precision.FP32:
             _save(bert_graph(config, weights, options), path)
@@ -52,6 +56,15 @@ def write_graph(
 
 def _save(model: ModelProto, path: Path) -> None:
     path.write_bytes(model.SerializeToString())
+
+
+def _write_openvino(model: ModelProto, precision: Precision, path: Path) -> None:
+    plain = path.with_suffix(".onnx")
+    try:
+        _save(model, plain)
+        write_openvino(plain, precision, path)
+    finally:
+        plain.unlink(missing_ok=True)
 
 
 def _write_int8(model: ModelProto, path: Path) -> None:
