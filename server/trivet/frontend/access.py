@@ -182,8 +182,8 @@ def _token(header: str | bytes | None) -> str | None:
 
 def _same(brought: str | bytes, wanted: str) -> bool:
     """Compared in constant time."""
-    given = brought if isinstance(brought, bytes) else brought.encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(given, wanted.encode("utf-8", "surrogateescape"))
+    given = brought if isinstance(brought, bytes) else brought.encode("utf-8", "surrogatepass")
+    return hmac.compare_digest(given, wanted.encode("utf-8", "surrogatepass"))
 
 
 def _listed(roles: frozenset[Role]) -> str:

@@ -131,7 +131,7 @@ def _line(fields: list[str]) -> tuple[bytes, frozenset[Role]] | str:
 
 def _digest(token: str) -> bytes:
     """No salt and no stretching: tokens are random and long, and hashed once per call."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _state(path: Path) -> tuple[int, int, int]:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trivet.errors import InvalidConfig, PermissionDenied, Unauthenticated, Unavailable
 from trivet.frontend.access import Access, Restriction, Tokens, guarded
@@ -213,6 +215,36 @@ def test_a_file_that_all_may_read_is_warned_of_if_it_holds_tokens(
     assert "tokens_readable_by_all" not in caplog.text
     TokenFile(token_file(tmp_path, mode=0o644), ManualClock())
     assert "tokens_readable_by_all" in caplog.text
+
+
+@given(
+    st.binary(max_size=200) | st.lists(st.sampled_from(LINES.split())).map(" ".join).map(str.encode)
+)
+def test_any_bytes_are_tokens_or_told_to_be_none(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "tokens"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    try:
+        TokenFile(path, ManualClock())
+    except InvalidConfig as error:
+        assert error.faults
+        assert INFER not in error.message
+
+
+@given(st.text(st.characters()))
+async def test_any_header_is_no_token(
+    tmp_path_factory: pytest.TempPathFactory, header: str
+) -> None:
+    tokens = TokenFile(token_file(tmp_path_factory.mktemp("any")), ManualClock())
+    served = guarded(table(MODEL_INFER), Access(restrictions={}, tokens=tokens))
+    with pytest.raises(Unauthenticated):
+        await ask(served, MODEL_INFER, FakeCall({"authorization": f"Bearer {header}"}))
+    restrictions = {Group.INFERENCE: Restriction("k", INFER)}
+    served = guarded(table(MODEL_INFER), Access(restrictions=restrictions, tokens=None))
+    with pytest.raises(Unavailable):
+        await ask(served, MODEL_INFER, FakeCall({"triton-grpc-protocol-k": header}))
 
 
 @pytest.mark.parametrize(
