@@ -226,7 +226,7 @@ class AsyncClient:
         model: str,
         inputs: Mapping[str, np.ndarray],
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         outputs: Sequence[str] = (),
         parameters: Parameters | None = None,
         request_id: str = "",
@@ -295,7 +295,7 @@ class AsyncClient:
         raise not_ready_in_time(self._connection.address, timeout_s)
 
     async def model_ready(
-        self, model: str, *, version: int | None = None, timeout_s: float | None = None
+        self, model: str, *, version: int | str | None = None, timeout_s: float | None = None
     ) -> bool:
         """Whether a model takes requests; False for one that does not exist."""
         request = pb.ModelReadyRequest(name=model, version=tensors.version_text(version))
@@ -309,7 +309,7 @@ class AsyncClient:
         return server.server_metadata(response)
 
     async def model_metadata(
-        self, model: str, *, version: int | None = None, timeout_s: float | None = None
+        self, model: str, *, version: int | str | None = None, timeout_s: float | None = None
     ) -> ModelMetadata:
         """Inputs and outputs of a model."""
         request = pb.ModelMetadataRequest(name=model, version=tensors.version_text(version))
@@ -317,7 +317,7 @@ class AsyncClient:
         return server.model_metadata(response)
 
     async def model_config(
-        self, model: str, *, version: int | None = None, timeout_s: float | None = None
+        self, model: str, *, version: int | str | None = None, timeout_s: float | None = None
     ) -> ModelConfig:
         """The configuration a model runs with."""
         request = pb.ModelConfigRequest(name=model, version=tensors.version_text(version))

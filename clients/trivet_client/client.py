@@ -224,7 +224,7 @@ class Client:
         model: str,
         inputs: Mapping[str, np.ndarray],
         *,
-        version: int | None = None,
+        version: int | str | None = None,
         outputs: Sequence[str] = (),
         parameters: Parameters | None = None,
         request_id: str = "",
@@ -233,6 +233,7 @@ class Client:
         """Run one model on arrays by name.
 
         inputs: with a batch dimension where the model has one; text as str or object arrays.
+        version: its number, or one of the aliases that the model's config gives to versions.
         outputs: names wanted; empty means all.
         """
         request = InferRequest(
@@ -292,7 +293,7 @@ class Client:
         raise not_ready_in_time(self._connection.address, timeout_s)
 
     def model_ready(
-        self, model: str, *, version: int | None = None, timeout_s: float | None = None
+        self, model: str, *, version: int | str | None = None, timeout_s: float | None = None
     ) -> bool:
         """Whether a model takes requests; False for one that does not exist."""
         request = pb.ModelReadyRequest(name=model, version=tensors.version_text(version))
@@ -306,7 +307,7 @@ class Client:
         return server.server_metadata(response)
 
     def model_metadata(
-        self, model: str, *, version: int | None = None, timeout_s: float | None = None
+        self, model: str, *, version: int | str | None = None, timeout_s: float | None = None
     ) -> ModelMetadata:
         """Inputs and outputs of a model."""
         request = pb.ModelMetadataRequest(name=model, version=tensors.version_text(version))
@@ -314,7 +315,7 @@ class Client:
         return server.model_metadata(response)
 
     def model_config(
-        self, model: str, *, version: int | None = None, timeout_s: float | None = None
+        self, model: str, *, version: int | str | None = None, timeout_s: float | None = None
     ) -> ModelConfig:
         """The configuration a model runs with."""
         request = pb.ModelConfigRequest(name=model, version=tensors.version_text(version))

@@ -101,7 +101,7 @@ class InferRequest:
 
     model: str
     inputs: Mapping[str, np.ndarray]
-    version: int | None = None  # None: the latest ready one
+    version: int | str | None = None  # a number or an alias; None: the latest ready one
     outputs: tuple[str, ...] = ()
     parameters: Parameters = field(default_factory=dict)
     request_id: str = ""

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from tests.harness.command import trivet
-from tests.harness.server import ServerProcess
+from tests.harness.repositories import add_model, fake_config
+from tests.harness.server import ServerProcess, serving
 
 PROGRAM = """
 import sys
@@ -46,3 +47,31 @@ def test_no_server_is_one_clear_line(tmp_path: Path) -> None:
     assert (ended.status, ended.out) == (1, "")
     (line,) = ended.errors
     assert "no server answers at 127.0.0.1:1" in line
+
+
+ALIASED = """
+import sys
+
+import numpy as np
+
+from echo_client import VERSION, Echo
+from trivet_client import Client
+
+with Client(sys.argv[1]) as client:
+    told = [Echo(client, version=version) for version in (VERSION, None, 2)]
+    print([echo.infer(np.ones((1, 1), np.float32)).answer.version for echo in told])
+"""
+
+
+def test_a_stub_keeps_to_an_alias(tmp_path: Path) -> None:
+    alias = 'parameters { key: "version_alias.stable" value { string_value: "1" } }'
+    config = fake_config(more=f"version_policy {{ all {{}} }} {alias}")
+    add_model(tmp_path / "models", "echo", config, versions=(1, 2))
+    with serving(tmp_path / "models", log=tmp_path / "stderr.log") as server:
+        flags = ("--version", "stable", "--output", "echo_client.py")
+        written = trivet("stub", "echo", "--url", server.address, *flags, cwd=tmp_path)
+        assert (written.status, written.err) == (0, "")
+        command = [sys.executable, "-c", ALIASED, server.address]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "[1, 2, 2]\n"

@@ -18,6 +18,7 @@ EPILOG = """\
 examples:
   trivet stub embed
   trivet stub minilm --output minilm_client.py
+  trivet stub minilm --version stable --output minilm_client.py
   trivet stub minilm --version 2 --url models.example:8001 --output minilm_client.py
 
 exit status: 0 written; 1 the server refused, or the file cannot be written.
@@ -30,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("model", metavar="MODEL", help="name of the model")
     parser.add_argument(
-        "--version", metavar="N", type=int, help="the version to ask for (default: the latest)"
+        "--version",
+        metavar="N",
+        type=_version,
+        help="the version to ask for, by number or alias (default: the latest)",
     )
     parser.add_argument(
         "--url", metavar="HOST:PORT", default=ADDRESS, help="the server (default: %(default)s)"
@@ -70,6 +74,10 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         return _complain(f"--output {args.output} cannot be written: {error.strerror}")
     return 0
+
+
+def _version(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdecimal() else text
 
 
 def _complain(message: str) -> int:

@@ -68,8 +68,8 @@ class InferDialect:
         return Reply(request_id, result, final=result.final)
 
 
-def version_text(version: int | None) -> str:
-    """A version as requests spell it; empty means the latest ready one."""
+def version_text(version: int | str | None) -> str:
+    """A version, or an alias of one, as requests spell it; empty means the latest ready one."""
     return "" if version is None else str(version)
 
 

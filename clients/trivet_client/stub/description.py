@@ -17,7 +17,7 @@ class Description:
     """One model, as far as its callers are concerned."""
 
     name: str
-    version: int | None  # the one to ask; None: the latest ready one
+    version: int | str | None  # the one to ask, by number or alias; None: the latest ready one
     platform: str
     inputs: tuple[TensorMetadata, ...]
     outputs: tuple[TensorMetadata, ...]
@@ -26,7 +26,7 @@ class Description:
     decoupled: bool = False  # any number of answers to a request
 
 
-def describe(client: Client, model: str, version: int | None = None) -> Description:
+def describe(client: Client, model: str, version: int | str | None = None) -> Description:
     """Ask a server about a model. Raises TrivetError.
 
     A server without the extension "model_configuration" cannot say which inputs are optional and
@@ -46,7 +46,7 @@ def describe(client: Client, model: str, version: int | None = None) -> Descript
     )
 
 
-def _config(client: Client, model: str, version: int | None) -> config_pb.ModelConfig:
+def _config(client: Client, model: str, version: int | str | None) -> config_pb.ModelConfig:
     message = config_pb.ModelConfig()
     try:
         text = client.model_config(model, version=version).text

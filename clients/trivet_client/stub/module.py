@@ -65,9 +65,10 @@ class _Writer:
 
     def head(self) -> str:
         model = self._model
-        version = "" if model.version is None else f" --version {model.version}"
+        version = "" if model.version is None else f" --version {_readable(str(model.version))}"
         abc = "from collections.abc import AsyncGenerator, Generator\n" if model.decoupled else ""
         which = "the latest ready one" if model.version is None else "the one described here"
+        asked = quoted(model.version) if isinstance(model.version, str) else model.version
         name = _readable(model.name)
         return "\n".join(
             (
@@ -87,7 +88,7 @@ class _Writer:
                 "from trivet_client.stub import runtime as _runtime",
                 "",
                 f"MODEL = {quoted(model.name)}",
-                f"VERSION: int | None = {model.version}  # {which}",
+                f"VERSION: int | str | None = {asked}  # {which}",
             )
         )
 
@@ -138,14 +139,14 @@ class _Writer:
             f"class {prefix}{self._class}:",
             f'    """The model, asked through a `trivet_client.{client}`.',
             "",
-            "    version: None for the latest ready one.",
+            "    version: its number or an alias; None for the latest ready one.",
             '    """',
             "",
             "    def __init__(",
             "        self,",
             f"        client: trivet.{client},",
             "        *,",
-            "        version: int | None = VERSION,",
+            "        version: int | str | None = VERSION,",
             "    ) -> None:",
             "        self._client = client",
             "        self._version = version",

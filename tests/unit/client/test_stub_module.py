@@ -64,7 +64,7 @@ EVERY_TYPE = Description(
     inputs=tuple(tensor(datatype, datatype, 1) for datatype in DATATYPES),
     outputs=tuple(tensor(datatype, datatype, 1) for datatype in DATATYPES),
 )
-EMPTY = Description(name="none", version=None, platform="", inputs=(), outputs=())
+EMPTY = Description(name="none", version="stable", platform="", inputs=(), outputs=())
 TEXT_ALONE = Description(
     name="t", version=None, platform="", inputs=(tensor("T", "BYTES", 1),), outputs=()
 )
@@ -92,6 +92,7 @@ text, ids = np.array([["a"]]), np.zeros((1, 1), np.int64)
 filled = plain.FillMask(client).infer(text, allowed_ids=ids, bias=None, timeout_s=1.0)
 probability: npt.NDArray[np.float32] = filled.probability
 version: int | None = filled.answer.version
+stable = plain.FillMask(client, version="stable")
 steps: Iterator[decoupled.AsyncGeneratorModelResult] = decoupled.AsyncGeneratorModel(
     client, version=None
 ).infer(np.zeros(1, np.float16))
