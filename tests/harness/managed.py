@@ -14,6 +14,7 @@ from trivet.config import ModelConfig
 from trivet.errors import Fault, InvalidConfig
 from trivet.repository.manager import Manager
 from trivet.repository.registry import Registry
+from trivet.repository.watcher import Watcher
 from trivet.request import InferRequest
 from trivet.testing.clock import ManualClock
 from trivet_backends.fake import FakeBackend
@@ -34,6 +35,7 @@ class Bed:
         self.opened: list[str] = []
         self.registry = Registry()
         self.clock = ManualClock()
+        self.watcher: Watcher | None = None
         self._names = installed if stand_in else ("fake",)
         self.manager = Manager(
             repositories, self.registry, installed, self._load_backend, self.clock, cores=2
