@@ -15,6 +15,7 @@ from pathlib import Path
 
 from trivet import plugins
 from trivet.clock import SystemClock
+from trivet.config_file import Faults
 from trivet.errors import InvalidConfig
 from trivet.frontend.access import Access, Restriction, guarded
 from trivet.frontend.access_rules import Group
@@ -28,6 +29,8 @@ from trivet.repository.control import Control
 from trivet.repository.manager import Manager
 from trivet.repository.options import ControlOptions
 from trivet.repository.registry import Registry
+from trivet.scheduling.rate_limit import DEVICES, Limit, check_limits
+from trivet.scheduling.resources import ResourcePool
 from trivet.telemetry.logs import Log
 from trivet.telemetry.trace_settings import TraceSettings
 from trivet.telemetry.tracing import Tracer
@@ -53,6 +56,7 @@ class ServerConfig:
     cache_bytes: int = 0  # of the response cache; 0: there is none
     exit_on_error: bool = True  # end if a model cannot be loaded, instead of serving the others
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
+    rate_limits: tuple[Limit, ...] | None = None  # None: instances run whenever they can
     allow_client_shm: bool = False  # tensors in POSIX shared memory that clients name
     header_forward_pattern: str = ""  # headers that become parameters; empty: none
     trace: TraceSettings = field(default_factory=TraceSettings)
@@ -89,6 +93,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             cores,
             cache=cache,
             hold_until=config.hold_until,
+            resources=_resources(config.rate_limits),
         )
         control = Control(manager, clock, config.control)
         await control.scan()
@@ -132,6 +137,16 @@ def _access(config: ServerConfig, clock: SystemClock) -> Access:
     """Raises InvalidConfig if the token file cannot be used."""
     tokens = TokenFile(config.token_file, clock) if config.token_file else None
     return Access(restrictions=config.restrictions, tokens=tokens)
+
+
+def _resources(limits: tuple[Limit, ...] | None) -> ResourcePool | None:
+    """Raises InvalidConfig for resources of a device that there is not."""
+    if limits is None:
+        return None
+    faults = Faults()
+    check_limits(limits, DEVICES, faults)
+    faults.raise_if_any()
+    return ResourcePool(limits)
 
 
 async def _unload(control: Control) -> None:

@@ -142,15 +142,30 @@ class InstanceKind(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceNeed:
+    """What an instance takes of a resource while it runs, where the server limits it.
+
+    is_global: there is one pool of it for all devices, instead of one on each.
+    """
+
+    name: str
+    count: int
+    is_global: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceGroup:
     """How many copies of the model run, and where.
 
     gpus: device numbers; empty for a GPU group means every GPU there is.
+    priority: among instances that wait for resources; 2 gets half the turns of 1.
     """
 
     count: int = 1
     kind: InstanceKind = InstanceKind.AUTO
     gpus: tuple[int, ...] = ()
+    resources: tuple[ResourceNeed, ...] = ()
+    priority: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

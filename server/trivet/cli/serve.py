@@ -18,6 +18,7 @@ from trivet.cli.flags.groups import GROUPS
 from trivet.cli.flags.logs import started_log
 from trivet.cli.flags.model_control import control_options
 from trivet.cli.flags.options import grpc_options
+from trivet.cli.flags.rate_limit import rate_limits
 from trivet.cli.flags.tracing import trace_settings
 from trivet.cli.flags.unserved import notices
 
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         cache_bytes=cache_bytes(args),
         exit_on_error=args.exit_on_error,
         hold_until=_hold_until(os.environ),
+        rate_limits=rate_limits(args),
         allow_client_shm=args.allow_client_shm,
         header_forward_pattern=args.grpc_header_forward_pattern,
         trace=trace_settings(args.trace_config or ()),

@@ -24,6 +24,7 @@ from trivet.config_file.faults import Faults
 from trivet.config_file.placement import cpu_affinity
 from trivet.config_file.queueing import priorities, queue_policy
 from trivet.config_file.ragged import batch_inputs, batch_outputs, check_ragged
+from trivet.config_file.rate_limiter import resource_needs, turn_priority
 from trivet.config_file.reshape import check_reshapes, reshape
 from trivet.config_file.response_cache import response_cache
 from trivet.config_file.sequence import sequence_policy
@@ -179,7 +180,11 @@ def _instance_group(group: pb.ModelInstanceGroup, where: str, faults: Faults) ->
     if group.gpus and kind is InstanceKind.AUTO:
         kind = InstanceKind.GPU
     return InstanceGroup(
-        count=group.count or 1, kind=kind or InstanceKind.AUTO, gpus=tuple(group.gpus)
+        count=group.count or 1,
+        kind=kind or InstanceKind.AUTO,
+        gpus=tuple(group.gpus),
+        resources=resource_needs(group.rate_limiter, where, faults),
+        priority=turn_priority(group.rate_limiter),
     )
 
 

@@ -43,7 +43,6 @@ REFUSED = {
     "input.is_shape_tensor": "remove it",
     "instance_group.passive": "remove it",
     "instance_group.profile": "remove it",
-    "instance_group.rate_limiter": "remove it",
     "instance_group.secondary_devices": "remove it",
     "model_operations": "remove it",
     "model_repository_agents": "remove it",

@@ -16,6 +16,7 @@ from trivet.config import (
 from trivet.config_file.datatypes import data_type
 from trivet.config_file.ensemble import LATEST
 from trivet.config_file.queueing import write_queueing
+from trivet.config_file.rate_limiter import to_rate_limiter
 from trivet.config_file.sequence import sequence_to_proto
 from trivet.config_file.warm_up import to_warm_up
 from trivet_protos.generated import model_config_pb2 as pb
@@ -115,7 +116,12 @@ def _version_policy(policy: VersionPolicy) -> pb.ModelVersionPolicy:
 
 
 def _instance_group(group: InstanceGroup) -> pb.ModelInstanceGroup:
-    return pb.ModelInstanceGroup(count=group.count, kind=_KINDS[group.kind], gpus=group.gpus)
+    return pb.ModelInstanceGroup(
+        count=group.count,
+        kind=_KINDS[group.kind],
+        gpus=group.gpus,
+        rate_limiter=to_rate_limiter(group),
+    )
 
 
 def _batching(policy: BatchPolicy) -> pb.ModelDynamicBatching:

@@ -30,6 +30,7 @@ from trivet.scheduling.decoupled import DecoupledScheduler
 from trivet.scheduling.executor import Executor
 from trivet.scheduling.instances import Instances, Make
 from trivet.scheduling.pipeline import Members, PipelineScheduler
+from trivet.scheduling.resources import Permit, ResourcePool
 from trivet.scheduling.scheduler import Scheduler
 from trivet.scheduling.sequence import SequenceScheduler
 from trivet.scheduling.sequence_tensors import client_config, engine_config, initial_states
@@ -46,6 +47,7 @@ class Loader:
     cores: Cores
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
     cache: ResponseCache | None = None  # of the server
+    resources: ResourcePool | None = None  # of the server; None: instances run whenever they can
     memory: MemoryLedger = field(default_factory=MemoryLedger)
 
     def threads(self, config: ModelConfig) -> int:
@@ -69,6 +71,7 @@ class Loader:
         written, engine = config, engine_config(config)
         initial = await asyncio.to_thread(initial_states, config, context.path.parent)
         async with AsyncExitStack() as undo:
+            permits = self._permits(config, undo)
             artifact = await asyncio.to_thread(
                 opened_on, config.cpu_affinity, backend.open, engine.reshaped, context
             )
@@ -87,7 +90,7 @@ class Loader:
                 undo.push_async_callback(_close, instance, executor)
                 pairs.append((instance, executor))
             undo.pop_all()
-        instances = Instances(config.name, context.version, self.clock, pairs, make)
+        instances = Instances(config.name, context.version, self.clock, pairs, make, permits)
         statistics = Statistics(memory_bytes=memory.settle())
         scheduler = self._scheduler(config, context.version, instances, initial, statistics)
         return Model(
@@ -101,6 +104,16 @@ class Loader:
             instances,
             labels,
         )
+
+    def _permits(self, config: ModelConfig, undo: AsyncExitStack) -> Sequence[Permit | None]:
+        """What the instances wait for before each batch. Raises InvalidConfig."""
+        if self.resources is None:
+            return ()
+        faults = Faults()
+        permits = self.resources.join(config, faults)
+        undo.callback(_leave, permits)
+        faults.raise_if_any()
+        return permits
 
     def _scheduler(
         self,
@@ -159,6 +172,12 @@ class Loader:
         statistics = Statistics()
         scheduler = PipelineScheduler(config, version, members, statistics)
         return Model(config, version, scheduler, statistics, self.clock, labels=labels)
+
+
+def _leave(permits: Sequence[Permit | None]) -> None:
+    for permit in permits:
+        if permit is not None:
+            permit.leave()
 
 
 def _made(artifact: Artifact, config: ModelConfig, made: list[Instance]) -> Instance:

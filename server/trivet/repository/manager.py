@@ -25,6 +25,7 @@ from trivet.repository.loads import CannotStart, Loads
 from trivet.repository.registry import NO_VERSION, UNLOADED, Registry
 from trivet.repository.telling import Telling
 from trivet.repository.versions import Held, Load, Unload, load_order, next_action
+from trivet.scheduling.resources import ResourcePool
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Manager:
         *,
         cache: ResponseCache | None = None,
         hold_until: int = 0,
+        resources: ResourcePool | None = None,
     ) -> None:
         """installed: the names of the backends there are. load_backend: a backend by its name.
 
@@ -52,7 +54,9 @@ class Manager:
         self._registry = registry
         self._installed = installed
         self._clock = clock
-        loader = Loader(clock, Cores(cores), cache=cache, hold_until=hold_until)
+        loader = Loader(
+            clock, Cores(cores), cache=cache, hold_until=hold_until, resources=resources
+        )
         self._loads = Loads(load_backend, loader, registry, cores)
         self._departures = Departures(registry)
         self._telling = Telling(registry)

@@ -128,11 +128,14 @@ class BatchScheduler:
         """
         run = _runner(post.instance, post.executor)
         while True:
-            slots = await self._queue.next_batch()
+            slots = await post.next_batch(self._queue)
             taken_ns = self._clock.now_ns()
             for slot in slots:
                 slot.timings.queued_ns, slot.timings.taken_ns = slot.queued_ns, taken_ns
-            await self._answer(slots, run)
+            try:
+                await self._answer(slots, run)
+            finally:
+                post.release()
             post.has_answered()
 
     async def _answer(self, slots: Sequence[Slot], run: Run) -> None:

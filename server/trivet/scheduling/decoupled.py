@@ -124,13 +124,14 @@ class DecoupledScheduler:
         instance = post.instance
         run = instance.stream if isinstance(instance, DecoupledInstance) else self._once(instance)
         while True:
-            (slot,) = await self._queue.next_batch()
+            (slot,) = await post.next_batch(self._queue)
             assert isinstance(slot, _StreamSlot)
-            watcher = asyncio.create_task(self._take_from_idle_reader(slot.answers))
+            watcher = asyncio.create_task(self._take_from_idle_reader(slot.answers, post))
             try:
                 await self._run(slot, run, post)
             finally:
                 watcher.cancel()
+                post.release()
             post.has_answered()
 
     async def _run(
@@ -195,11 +196,12 @@ class DecoupledScheduler:
 
         return run
 
-    async def _take_from_idle_reader(self, answers: AnswerBuffer) -> None:
+    async def _take_from_idle_reader(self, answers: AnswerBuffer, post: Post) -> None:
         while True:
             await answers.wait_full()
             await self._clock.sleep_until(self._clock.now_ns() + _LOOK_EVERY_NS)
-            if self._queue and answers.blocked_ns >= PATIENCE_NS:
+            wanted = self._queue or (post.permit is not None and post.permit.is_wanted)
+            if wanted and answers.blocked_ns >= PATIENCE_NS:
                 seconds = PATIENCE_NS // 1_000_000_000
                 what = f"answers were not read for {seconds} s while other requests waited"
                 cure = "read them as they come, or ask for fewer"

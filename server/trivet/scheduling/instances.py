@@ -17,6 +17,9 @@ from trivet.backend.contract import Instance
 from trivet.clock import Clock
 from trivet.errors import InstanceDied, ServeError, Unavailable
 from trivet.scheduling.executor import Executor
+from trivet.scheduling.queue import RequestQueue
+from trivet.scheduling.resources import Permit, permitted
+from trivet.scheduling.slot import Slot
 from trivet.scheduling.supervision import Condition, Vacancy, condition_of, pause_ns
 
 log = logging.getLogger(__name__)
@@ -30,12 +33,27 @@ END_S = 1.0
 class Post:
     """One of a model's instances, whichever copy it is just now."""
 
-    def __init__(self, number: int, instance: Instance, executor: Executor) -> None:
+    def __init__(
+        self, number: int, instance: Instance, executor: Executor, permit: Permit | None = None
+    ) -> None:
+        """permit: what its batches wait for, whoever holds the post."""
         self.number = number
+        self.permit = permit
         self.instance = instance
         self.executor = executor
         self.vacancy: Vacancy | None = None
         self._failures = 0  # deaths and attempts in a row
+
+    async def next_batch(self, queue: RequestQueue) -> list[Slot]:
+        """Take a batch when one is due and the instance may run. Call `release` when it has run."""
+        if self.permit is None:
+            return await queue.next_batch()
+        return await permitted(self.permit, queue.wait_due, queue.take_due)
+
+    def release(self) -> None:
+        """The batch was answered, one way or the other."""
+        if self.permit is not None:
+            self.permit.release()
 
     @property
     def pause_ns(self) -> int:
@@ -71,13 +89,21 @@ class Instances:
         clock: Clock,
         pairs: Sequence[tuple[Instance, Executor]],
         make: Make,
+        permits: Sequence[Permit | None] = (),
     ) -> None:
-        """make: one more instance, ready to be used; raises what the engine raises."""
+        """make: one more instance, ready to be used; raises what the engine raises.
+
+        permits: of each instance; without any they run whenever they can.
+        """
         self._model = model
         self._version = version
         self._clock = clock
         self._make = make
-        self.posts = tuple(Post(number, *pair) for number, pair in enumerate(pairs))
+        given = permits or [None] * len(pairs)
+        self.posts = tuple(
+            Post(number, instance, executor, permit)
+            for number, ((instance, executor), permit) in enumerate(zip(pairs, given, strict=True))
+        )
         self._retired: list[Executor] = []
         self._condition = Condition()
         self._changed = asyncio.Event()
@@ -125,6 +151,9 @@ class Instances:
                 await self._close(post)
         for executor in self._retired:
             await executor.close(END_S)
+        for post in self.posts:
+            if post.permit is not None:
+                post.permit.leave()
 
     async def _close(self, post: Post) -> None:
         if post.executor.is_abandoned:  # it died since its last batch

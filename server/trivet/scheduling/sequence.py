@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from trivet.config import DirectStrategy, ModelConfig, OldestStrategy, SequenceP
 from trivet.errors import EngineFailed, InstanceDied, InvalidInput, ServeError
 from trivet.request import InferRequest, InferResponse, Stages, Tensors
 from trivet.scheduling.instances import Instances, Post
+from trivet.scheduling.resources import permitted
 from trivet.scheduling.sequence_policy import Head, TakeHeads, WaitUntil, plan_heads
 from trivet.scheduling.sequence_table import SequenceId, SequenceTable, Tracked, Turn
 from trivet.scheduling.sequence_tensors import SequenceTensors, measure_shape
@@ -157,7 +159,7 @@ class SequenceScheduler:
         answered then.
         """
         while True:
-            places = await self._next_places(post.number)
+            places = await self._next_places(post)
             sequences = self._table.take(post.number, places)
             taken_ns = self._clock.now_ns()
             for sequence in sequences:
@@ -178,23 +180,37 @@ class SequenceScheduler:
                     # Not answered: the scheduler is being closed.
                     _turn_of(sequence).reject(self._table.gone())
                     self._table.done(sequence, self._clock.now_ns())
+                post.release()
                 self._wake()
             post.has_answered()
 
-    async def _next_places(self, number: int) -> tuple[int, ...]:
-        """Wait for the heads that the strategy would send now."""
+    async def _next_places(self, post: Post) -> tuple[int, ...]:
+        """Wait for the heads that the strategy would send now, and until the instance may run."""
+        wait = partial(self._wait_places, post.number)
+        if post.permit is None:
+            return await wait()
+        return await permitted(post.permit, wait, partial(self._due_places, post.number))
+
+    async def _wait_places(self, number: int) -> tuple[int, ...]:
         while True:
             self._changed[number].clear()
-            if self._table.waiting < self._hold_until:
-                await self._changed[number].wait()
-                continue
-            self._hold_until = 0
-            heads = [self._candidate(sequence) for sequence in self._table.placed(number)]
-            match plan_heads(heads, self._clock.now_ns(), self._strategy, self._max_rows):
+            match self._decision(number):
                 case TakeHeads(places):
                     return places
                 case WaitUntil(when_ns):
                     await self._wait(self._changed[number], when_ns)
+
+    def _due_places(self, number: int) -> tuple[int, ...]:
+        """Those of now; none if what was due has gone."""
+        decision = self._decision(number)
+        return decision.places if isinstance(decision, TakeHeads) else ()
+
+    def _decision(self, number: int) -> TakeHeads | WaitUntil:
+        if self._table.waiting < self._hold_until:
+            return WaitUntil(None)
+        self._hold_until = 0
+        heads = [self._candidate(sequence) for sequence in self._table.placed(number)]
+        return plan_heads(heads, self._clock.now_ns(), self._strategy, self._max_rows)
 
     def _candidate(self, sequence: Tracked | None) -> Head | None:
         turn = sequence.head if sequence else None

@@ -29,7 +29,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Iterator[ServerProcess]:
-    """Models that 666 kills; no other instance can be made of "last", nor of "mayfly", which has three."""
+    """Models that 666 kills; of "last" and of "mayfly", which has three, no more can be made."""
     repository = tmp_path_factory.mktemp("repository")
     add_model(repository, "two", fake_config(more=TWO, die=DEADLY, delay_us=2_000))
     add_model(repository, "last", fake_config(die=DEADLY, instances_in_all=1))
@@ -118,8 +118,8 @@ def test_a_model_without_any_instance_left_is_not_ready_and_says_why(
         state, reason = told(client, "last")
         assert state == "UNAVAILABLE"
         assert reason == (
-            "its only instance is being replaced: fake: killed by 666.0; 5 attempts failed, the last"
-            " so: fake: told to make 1 instances in all"
+            "its only instance is being replaced: fake: killed by 666.0; 5 attempts failed, the"
+            " last so: fake: told to make 1 instances in all"
         )
         assert not client.is_model_ready("last")
         assert not client.is_server_ready()
