@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -73,5 +74,8 @@ def test_a_stub_keeps_to_an_alias(tmp_path: Path) -> None:
         assert (written.status, written.err) == (0, "")
         command = [sys.executable, "-c", ALIASED, server.address]
         ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        values = ("--input", "IN=[[1]]", "--version", "stable", "--output-json")
+        asked = trivet("infer", "echo", "--url", server.address, *values)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "[1, 2, 2]\n"
+    assert (asked.status, json.loads(asked.out)["version"]) == (0, 1)

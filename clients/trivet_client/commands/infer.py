@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trivet_client.client import Client
+from trivet_client.commands.arguments import version
 from trivet_client.commands.json_tensors import requested, tensor
 from trivet_client.commands.render import as_json, as_text
 from trivet_client.connection import ADDRESS, TIMEOUT_S
@@ -78,7 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a request parameter: true, false, a number, or else a string; once per parameter",
     )
     parser.add_argument(
-        "--version", metavar="N", type=int, help="version of the model (default: the latest)"
+        "--version",
+        metavar="N",
+        type=version,
+        help="version of the model, by number or alias (default: the latest)",
     )
     parser.add_argument(
         "--url", metavar="HOST:PORT", default=ADDRESS, help="the server (default: %(default)s)"

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from trivet_client.commands.arguments import version
+
 NAME = "stub"
 HELP = "write a typed Python client of a served model"
 DESCRIPTION = """\
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--version",
         metavar="N",
-        type=_version,
+        type=version,
         help="the version to ask for, by number or alias (default: the latest)",
     )
     parser.add_argument(
@@ -74,10 +76,6 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         return _complain(f"--output {args.output} cannot be written: {error.strerror}")
     return 0
-
-
-def _version(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdecimal() else text
 
 
 def _complain(message: str) -> int:
