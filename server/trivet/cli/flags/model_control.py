@@ -78,6 +78,7 @@ def control_options(args: argparse.Namespace) -> ControlOptions:
     return ControlOptions(
         mode=ControlMode(args.model_control_mode),
         poll_s=args.repository_poll_secs,
+        settle_s=min(ControlOptions().settle_s, args.repository_poll_secs),
         load_models=names,
         allow_upload=args.allow_model_upload,
     )
