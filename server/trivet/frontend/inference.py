@@ -17,7 +17,7 @@ from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
 from trivet.frontend.refusal import infer_refusal, parse
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
-from trivet.request import InferRequest, InferResponse, Parameters
+from trivet.request import InferRequest, Parameters
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _SERVICE = "/inference.GRPCInferenceService/"
@@ -150,20 +150,8 @@ class Inference:
                     " model; ask it through ModelStreamInfer"
                 )
             deliveries = self._deliveries(asked, model)
-            if self._tracer.on:
-                response = await self._traced(model, request)
-            else:
-                response = await model.infer(request)
+            response = await self._tracer.infer(model, request)
         fill_response(answer, request, response, deliveries)
-
-    async def _traced(self, model: Model, request: InferRequest) -> InferResponse:
-        trace, response = self._tracer.sample(request), None
-        try:
-            response = await model.infer(request)
-            return response
-        finally:
-            if trace:
-                trace.done(response, model.version)
 
     def _forwarded(self, call: Call) -> Parameters | None:
         return self._forwarder.parameters(call.metadata) if self._forwarder else None

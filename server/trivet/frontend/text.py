@@ -21,6 +21,7 @@ from trivet.frontend.text_tasks import EMBED, FILL_MASK, TEXT, R, Task, fill_cos
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, Parameters
+from trivet.telemetry.tracing import Tracer
 from trivet_protos.generated import text_pb2 as pb
 
 _SERVICE = "/trivet.v1.TextService/"
@@ -36,11 +37,16 @@ class Text:
     """Turns texts into requests, and answers into results."""
 
     def __init__(
-        self, registry: Registry, draining: asyncio.Event, max_in_flight: int = MAX_IN_FLIGHT
+        self,
+        registry: Registry,
+        draining: asyncio.Event,
+        tracer: Tracer,
+        max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         """max_in_flight: texts of one call that are being answered at the same time."""
         self._registry = registry
         self._draining = draining
+        self._tracer = tracer
         self._max_in_flight = max_in_flight
         self._tokenizers: WeakKeyDictionary[Model, frozenset[str]] = WeakKeyDictionary()
 
@@ -132,7 +138,8 @@ class Text:
         parameters: Parameters,
         result: R,
     ) -> None:
-        response = await model.infer(
+        response = await self._tracer.infer(
+            model,
             InferRequest(
                 model=model.config.name,
                 version=model.version,
@@ -140,7 +147,7 @@ class Text:
                 inputs={TEXT: np.array([[text.encode()]], dtype=object)},
                 outputs=tuple(task.outputs),
                 parameters=parameters,
-            )
+            ),
         )
         task.fill(result, response.outputs)
         fill_cost(result.cost, response, self._tokenizers_of(model))

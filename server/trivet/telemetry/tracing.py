@@ -6,9 +6,10 @@ TraceFile's business; another exporter takes its place by taking the same record
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +18,15 @@ from trivet.request import InferRequest, InferResponse, Stages, Tensors
 from trivet.telemetry.trace_file import Record, TraceFile
 from trivet.telemetry.trace_settings import TENSORS, TIMESTAMPS, Changes, TraceSettings, changed
 from trivet_protos import wire
+
+
+class Traceable(Protocol):
+    """A version of a model, as a tracer sees it."""
+
+    version: int
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        """Answer one request."""
 
 
 @dataclass(slots=True)
@@ -85,6 +95,19 @@ class Tracer:
                 self._own[name] = _Sampler(again, name)
         samplers = (self._global, *self._own.values())
         self.on = any(sampler.settings.are_on for sampler in samplers)
+
+    def infer(self, model: Traceable, request: InferRequest) -> Awaitable[InferResponse]:
+        """The model's answer, traced if it is this request's turn. Raises what the model does."""
+        return self._traced(model, request) if self.on else model.infer(request)
+
+    async def _traced(self, model: Traceable, request: InferRequest) -> InferResponse:
+        trace, response = self.sample(request), None
+        try:
+            response = await model.infer(request)
+            return response
+        finally:
+            if trace:
+                trace.done(response, model.version)
 
     def sample(self, request: InferRequest) -> Trace | None:
         """A trace if this request is to have one. Ask only while `on`."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+import tritonclient.grpc as triton
 
 from tests.harness.frontend import ScriptedModel, Served, echo, echo_config, run_server
 from trivet.errors import (
@@ -106,6 +109,29 @@ async def test_a_draining_server_tells_its_streams() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as ended:
             await stream.read()
     assert delay_s(ended.value) == 1.0
+
+
+def broken_by(address: str, headers: dict[str, str]) -> list[tuple[str | None, str]]:
+    """Status and text of what the peer's sync client is called back with on a stream."""
+    answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
+    with triton.InferenceServerClient(address) as client:
+        client.start_stream(lambda result, error: answers.put((result, error)), headers=headers)
+        given = triton.InferInput("IN", [1, 1], "FP32").set_data_from_numpy(ONE)
+        client.async_stream_infer("echo", [given])
+        _, error = answers.get(timeout=10)
+        client.stop_stream()
+    return [(error.status(), error.message())]
+
+
+async def test_the_peers_client_is_told_in_band_or_by_status_as_it_asks() -> None:
+    async with run_server(failing(QueueFull("echo", 3))) as served:
+        (in_band,) = await asyncio.to_thread(broken_by, served.address, {})
+        asked = {"triton_grpc_error": "true"}
+        (status,) = await asyncio.to_thread(broken_by, served.address, asked)
+    assert in_band[0] is None
+    assert status[0] == "StatusCode.UNAVAILABLE"
+    assert "exceeds maximum queue size" in in_band[1]
+    assert "exceeds maximum queue size" in status[1]
 
 
 def ask(served: Served) -> TrivetError:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
@@ -23,11 +24,16 @@ from tests.harness.frontend import (
     run_server,
 )
 from trivet.clock import SystemClock
+from trivet.config import TensorSpec
 from trivet.frontend.extras import Extras
 from trivet.request import InferRequest, InferResponse, Stages
 from trivet.telemetry.logs import Log, LogFormat, LogSettings
 from trivet.telemetry.trace_settings import TraceSettings
 from trivet.telemetry.tracing import Tracer
+from trivet_protos.generated import grpc_service_pb2 as pb
+from trivet_protos.generated import text_pb2
+from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceAsyncStub
+from trivet_protos.generated.text_pb2_grpc import TextServiceAsyncStub
 
 STAGES = Stages(
     queued_ns=1000,
@@ -160,6 +166,24 @@ async def test_streams_failures_and_decoupled_models_are_traced_too(
         await client.infer("two", [wrong])
     heads = [record["model_name"] for record in records(traces) if "model_name" in record]
     assert sorted(heads) == ["many", "one", "two"]
+
+
+async def test_texts_of_the_text_service_are_traced_each(tracer: Tracer, traces: Path) -> None:
+    async def embed(request: InferRequest) -> InferResponse:
+        vector = np.zeros((1, 2), np.float32)
+        return InferResponse(model="embed", version=1, outputs={"EMBEDDING": vector}, stages=STAGES)
+
+    config = echo_config(
+        "embed",
+        inputs=(TensorSpec(name="TEXT", datatype="BYTES", dims=(1,)),),
+        outputs=(TensorSpec(name="EMBEDDING", datatype="FP32", dims=(2,)),),
+    )
+    tracer.update("", {"trace_level": ["TIMESTAMPS"], "trace_rate": ["1"]})
+    async with run_server(ScriptedModel(config, embed), extras=Extras(tracer=tracer)) as served:
+        stub = TextServiceAsyncStub(served.channel)
+        await stub.Embed(text_pb2.EmbedRequest(texts=["a", "b", "c"]))
+    heads = [record["model_name"] for record in records(traces) if "model_name" in record]
+    assert heads == ["embed"] * 3
 
 
 async def test_tensors_are_traced_with_their_values(
@@ -326,6 +350,23 @@ async def test_log_settings_are_told(client: triton_aio.InferenceServerClient) -
     assert answer["settings"] == LOG_DEFAULTS
     answer = await client.update_log_settings({"log_info": None}, as_json=True)
     assert answer["settings"] == LOG_DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("log_info", {"uint32_param": 1}, "expect boolean for 'log_info'; it came as uint32_param"),
+        ("log_verbose_level", {"string_param": "1"}, "expect uint32 for 'log_verbose_level'"),
+        ("log_format", {"bool_param": True}, "expect string for 'log_format'"),
+    ],
+)
+async def test_a_log_setting_of_another_type_is_refused(
+    server: Served, name: str, value: Any, text: str
+) -> None:
+    request = pb.LogSettingsRequest(settings={name: pb.LogSettingsRequest.SettingValue(**value)})
+    with pytest.raises(grpc.aio.AioRpcError, match=text) as refused:
+        await GRPCInferenceServiceAsyncStub(server.channel).LogSettings(request)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize(
