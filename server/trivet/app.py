@@ -126,7 +126,7 @@ def _extras(config: ServerConfig, tracer: Tracer) -> Extras:
     """Raises InvalidConfig for a pattern that is no regular expression."""
     pattern = config.header_forward_pattern
     return Extras(
-        regions=Regions() if config.allow_client_shm else None,
+        regions=Regions(config.grpc.max_message_bytes) if config.allow_client_shm else None,
         forwarder=HeaderForwarder(pattern) if pattern else None,
         tracer=tracer,
         log=config.log,

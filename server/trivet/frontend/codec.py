@@ -97,14 +97,16 @@ def _inputs(message: pb.ModelInferRequest, model: str, regions: Regions | None) 
     if raws and len(raws) != (len(tensors) if regions is None else _carried(tensors)):
         raise _wrong_raw_count(message, model, regions)
     inputs: dict[str, np.ndarray] = {}
-    unread = iter(raws)
+    unread, shared_bytes = iter(raws), 0
     for tensor in tensors:
         name = tensor.name
         if name in inputs:
             raise InvalidInput(f"model '{model}': input '{name}' came twice; send each input once")
         place = _place(tensor, model, regions) if tensor.parameters else None
         try:
-            if place:
+            if place and regions:
+                shared_bytes += place.byte_size
+                _check_size(shared_bytes, regions, model)
                 inputs[name] = _from_memory(tensor, place, model)
             else:
                 inputs[name] = _array(tensor, next(unread, None), model)
@@ -120,6 +122,14 @@ def _carried(tensors: Iterable[Input]) -> int:
 
 def _place(tensor: Input, model: str, regions: Regions | None) -> Place | None:
     return place_of(tensor.parameters, f"model '{model}': input '{tensor.name}'", regions)
+
+
+def _check_size(shared_bytes: int, regions: Regions, model: str) -> None:
+    if shared_bytes > regions.max_request_bytes:
+        raise InvalidInput(
+            f"model '{model}': the inputs take {shared_bytes} bytes or more from shared memory, but"
+            f" those of one request may take {regions.max_request_bytes}; split the request"
+        )
 
 
 def _from_memory(tensor: Input, place: Place, model: str) -> np.ndarray:

@@ -24,9 +24,10 @@ _SHOWN = 80  # characters of a client's word that a message repeats
 # Shared memory of servers, not of clients: this one's and Triton's, between them and their models.
 _RESERVED = ("trivet_", "triton_python_backend_shm_region_")
 
-# Bytes one tensor may take from a region. An object may claim any size without having memory for
-# it, and reading it would need that memory here.
-MAX_TENSOR_BYTES = 1 << 30
+# What the inputs of one request may bring, by default as much as a message. An object may claim any
+# size without having memory for it, and reading it would take that memory here; and copying 1 MiB
+# takes the event loop 0.6 ms (measured 2026-11-23 on 2 cores).
+DEFAULT_MAX_REQUEST_BYTES = 64 << 20
 
 
 class SystemRegion:
@@ -84,11 +85,6 @@ class Place:
 
     def read(self) -> bytes:
         """The tensor's bytes, copied."""
-        if self.byte_size > MAX_TENSOR_BYTES:
-            raise InvalidInput(
-                f"shared_memory_byte_size is {self.byte_size}, but one tensor may have at most"
-                f" {MAX_TENSOR_BYTES}; split the request"
-            )
         return self.region.read(self.offset, self.byte_size)
 
     def write(self, content: bytes) -> None:
@@ -104,7 +100,9 @@ class Place:
 class Regions:
     """All registered regions, by the names that clients gave them."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES) -> None:
+        """max_request_bytes: that all inputs of one request may take from regions."""
+        self.max_request_bytes = max_request_bytes
         self._by_name: dict[str, SystemRegion] = {}
 
     def add(self, region: SystemRegion) -> None:

@@ -394,13 +394,24 @@ def open_files(path: Path) -> int:
     return found
 
 
-async def test_one_tensor_takes_a_bounded_amount(
-    client: triton_aio.InferenceServerClient, memory: Memory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(regions_module, "MAX_TENSOR_BYTES", 23)
-    await client.register_system_shared_memory("r", memory.key, 64)
-    with pytest.raises(InferenceServerException, match="one tensor may have at most 23"):
-        await client.infer("echo", [tensor("r")])
+async def test_one_request_takes_a_bounded_amount(memory: Memory) -> None:
+    specs = tuple(TensorSpec(name=name, datatype="FP32", dims=(-1,)) for name in "AB")
+    model = ScriptedModel(echo_config(inputs=specs), echo)
+    given = [triton.InferInput(name, [2, 3], "FP32") for name in "AB"]
+    for one in given:
+        one.set_shared_memory("r", 24)
+    for allowed in (48, 47):
+        async with (
+            run_server(model, extras=Extras(regions=Regions(allowed))) as served,
+            triton_aio.InferenceServerClient(served.address) as client,
+        ):
+            await client.register_system_shared_memory("r", memory.key, 64)
+            if allowed == 48:
+                await client.infer("echo", given)
+                continue
+            with pytest.raises(InferenceServerException, match="take 48 bytes or more") as refused:
+                await client.infer("echo", given)
+            assert refused.value.status() == "StatusCode.INVALID_ARGUMENT"
 
 
 async def test_the_number_of_regions_is_bounded(

@@ -27,7 +27,7 @@ FLAGS = (
         parse=boolean,
         default=False,
         help="let clients of this machine register POSIX shared memory, and send and get tensors"
-        " through it (default: false)",
+        " through it, as much in a request as in a message (default: false)",
     ),
     Flag(
         name="grpc-header-forward-pattern",
