@@ -18,12 +18,12 @@ from trivet.errors import EngineFailed, InvalidInput
 from trivet.request import Tensors
 from trivet_backends.checks import artifact_file
 from trivet_backends.onnxruntime.memory import give_back
-from trivet_backends.openvino.bounds import check_positions, tables
 from trivet_backends.openvino.compiling import compiled, new_core, read_model
 from trivet_backends.openvino.faults import plain_text
 from trivet_backends.openvino.lanes import Lane, Lanes
 from trivet_backends.openvino.options import Options
 from trivet_backends.openvino.signature import port_names, signature
+from trivet_backends.openvino.tables import Table, check_range, check_rows, watch_tables
 
 if TYPE_CHECKING:
     import openvino
@@ -58,19 +58,20 @@ class OpenVinoBackend:
 
 @dataclass(frozen=True, slots=True)
 class _Ports:
-    """Where each tensor is given and taken, and which inputs are positions in a table."""
+    """Where each tensor is given and taken, and what is looked up."""
 
     inputs: Mapping[str, int]
     outputs: Mapping[str, int]
-    tables: Mapping[str, int]  # input -> rows
+    tables: tuple[Table, ...]
 
     @classmethod
     def of(cls, model: openvino.Model) -> _Ports:
+        """Adds the outputs that watch lookups to the model."""
         inputs, outputs = port_names(model.inputs), port_names(model.outputs)
         return cls(
             {name: index for index, name in enumerate(inputs)},
             {name: index for index, name in enumerate(outputs)},
-            tables(model, inputs),
+            watch_tables(model),
         )
 
 
@@ -124,7 +125,8 @@ class _Caller:
         if self._lanes is None:
             raise EngineFailed("openvino: called after it was closed")
         self._check_complete(inputs)
-        check_positions(inputs, self._ports.tables)
+        for name, array in inputs.items():
+            check_range(name, array)
         feed = {self._ports.inputs[name]: array for name, array in inputs.items()}
         try:
             with self._lanes.lane() as lane:
@@ -132,6 +134,7 @@ class _Caller:
                 request.infer(feed, share_inputs=True, share_outputs=True)
         except Exception as error:  # the engine's exceptions share no base but this
             raise EngineFailed(f"openvino: {plain_text(error, self._folder)}") from error
+        check_rows(self._ports.tables, request)
         return {
             # The engine writes the next answer to where this one lies.
             name: request.get_output_tensor(self._ports.outputs[name]).data.copy()

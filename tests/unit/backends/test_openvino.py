@@ -14,12 +14,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.harness.artifacts import write_graph, write_pooling_graph
 from tests.harness.openvino_artifacts import converted, needs_openvino, write_pooling_model
+from tests.unit.workshop.checkpoints import TINY, Recipe, random_weights
 from trivet.backend.contract import Batch, Instance, LoadContext, Rows
 from trivet.backend.cores import Cores
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import EngineFailed, InvalidConfig, InvalidInput
 from trivet_backends.openvino import OpenVinoBackend
 from trivet_backends.openvino.backend import OpenVinoArtifact
+from trivet_backends.workshop import precision as workshop
+from trivet_backends.workshop.options import GraphOptions, Precision, Task
 
 pytestmark = needs_openvino
 
@@ -242,19 +245,53 @@ def test_models_of_every_precision_are_opened(
     assert 0 < product_error(tmp_path, weights) < error
 
 
-def test_positions_past_the_end_of_a_table_are_the_callers_fault(tmp_path: Path) -> None:
+def test_rows_that_a_table_does_not_have_are_the_callers_fault(tmp_path: Path) -> None:
     write_pooling_model(tmp_path)
     instance = open_model(tmp_path).instance(
         ModelConfig(name="m", outputs=(spec("embedding", "FP32", 4),))
     )
     mask = np.array([[1, 1]])
-    with pytest.raises(InvalidInput, match="'input_ids': 50 is not in the model's table of 50"):
-        execute(instance, input_ids=np.array([[1, 50]]), attention_mask=mask)
-    with pytest.raises(InvalidInput, match="-51"):
-        execute(instance, input_ids=np.array([[1, -51]]), attention_mask=mask)
+    for wrong, told in ((50, 50), (-51, -51), (2**31 - 1, 2**24), (-(2**31), -(2**24))):
+        with pytest.raises(InvalidInput, match=f"row {told} of the model's table"):
+            execute(instance, input_ids=np.array([[1, wrong]]), attention_mask=mask)
     from_the_end = execute(instance, input_ids=np.array([[1, -1]]), attention_mask=mask)
     last = execute(instance, input_ids=np.array([[1, 49]]), attention_mask=mask)
     np.testing.assert_array_equal(from_the_end["embedding"], last["embedding"])
+
+
+@pytest.mark.parametrize("wrong", [2**31, 2**32 + 1, -(2**31) - 1])
+def test_a_number_that_the_engine_would_change_is_refused(tmp_path: Path, wrong: int) -> None:
+    write_pooling_model(tmp_path)
+    instance = open_model(tmp_path).instance(
+        ModelConfig(name="m", outputs=(spec("embedding", "FP32", 4),))
+    )
+    with pytest.raises(InvalidInput, match=f"'input_ids': .* 32 bits, which {wrong} does not fit"):
+        execute(instance, input_ids=np.array([[1, wrong]]), attention_mask=np.array([[1, 1]]))
+
+
+@pytest.mark.parametrize("task", [Task.EMBED, Task.FILL_MASK])
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
+def test_a_text_longer_than_the_positions_of_a_bert_is_refused(
+    tmp_path: Path, task: Task, precision: Precision
+) -> None:
+    options = GraphOptions(task=task, candidates=5)
+    workshop.write_graph(TINY, random_weights(Recipe()), options, precision, tmp_path / "model.xml")
+    artifact = open_model(tmp_path)
+    outputs = artifact.signature.outputs
+    instance = artifact.instance(ModelConfig(name="m", outputs=outputs))
+    masks = {"mask_positions": np.array([[1]])} if task is Task.FILL_MASK else {}
+
+    def run(tokens: int, token_id: int = 7) -> Any:
+        ids = np.full((1, tokens), token_id)
+        ones = np.ones_like(ids)
+        types = np.zeros_like(ids)
+        return execute(instance, input_ids=ids, attention_mask=ones, token_type_ids=types, **masks)
+
+    assert set(run(TINY.max_positions)) == {output.name for output in outputs}
+    with pytest.raises(InvalidInput, match=f"has {TINY.max_positions};"):
+        run(TINY.max_positions + 1)
+    with pytest.raises(InvalidInput, match=f"row {TINY.vocab_size} .* has {TINY.vocab_size};"):
+        run(5, TINY.vocab_size)
 
 
 def test_a_missing_input_is_refused_and_never_that_of_the_request_before(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""OpenVINO served: built, tokenized, batched, and by Triton's client as a bare model folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+
+from tests.harness.openvino_artifacts import needs_openvino, write_pooling_model
+from tests.harness.server import ServerProcess, serving
+from tests.unit.workshop.checkpoints import Recipe, write_checkpoint
+from trivet.cli import main as trivet
+from trivet_client import Client, TrivetError
+
+pytestmark = needs_openvino
+
+TEXTS = [" ".join(["cat", "sat", "on", "mat"][: 1 + n % 4] * (1 + n % 3)) for n in range(40)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The same encoder as `plain` (ONNX, FP32) and `quick` (OpenVINO, 8-bit), and a bare folder."""
+    folder = tmp_path_factory.mktemp("openvino")
+    repository = folder / "models"
+    checkpoint = write_checkpoint(folder / "tiny", Recipe(head=False))
+    build = ["build", str(checkpoint), "--model-repository", str(repository)]
+    assert trivet([*build, "--name", "plain", "--pipeline", "embed_plain"]) == 0
+    quick = ["--name", "quick", "--pipeline", "embed_quick", "--to", "openvino"]
+    assert trivet([*build, *quick, "--precision", "int8"]) == 0
+    (repository / "bare" / "1").mkdir(parents=True)
+    write_pooling_model(repository / "bare" / "1")
+    shutil.copytree(repository / "bare", repository / "other")
+    (repository / "other" / "config.pbtxt").write_text(
+        'backend: "openvino" max_batch_size: 8 dynamic_batching { }\n'
+        'parameters { key: "NUM_STREAMS" value { string_value: "2" } }\n'
+        'parameters { key: "HINT_BF16" value { string_value: "NO" } }'
+    )
+    with serving(repository, log=folder / "stderr.log") as running:
+        yield running
+
+
+def test_many_callers_get_the_embeddings_of_the_fp32_graph(server: ServerProcess) -> None:
+    with Client(server.address) as client, ThreadPoolExecutor(8) as callers:
+        plain = client.embed(TEXTS, model="embed_plain").vectors
+        quick = callers.map(lambda text: client.embed(text, model="embed_quick").vector, TEXTS)
+        cosines = [float(one @ other) for one, other in zip(plain, quick, strict=True)]
+    assert min(cosines) > 0.99
+
+
+def test_a_folder_with_nothing_but_model_xml_and_its_weights_is_served(
+    server: ServerProcess,
+) -> None:
+    ids = np.array([[1, 2, 3]])
+    with triton.InferenceServerClient(server.address) as client:
+        assert client.get_model_config("bare", as_json=True)["config"]["backend"] == "openvino"
+        answers = []
+        for model in ("bare", "other"):
+            arrays = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            inputs = [triton.InferInput(name, [1, 3], "INT64") for name in arrays]
+            for tensor, array in zip(inputs, arrays.values(), strict=True):
+                tensor.set_data_from_numpy(array)
+            answers.append(client.infer(model, inputs).as_numpy("embedding"))
+    np.testing.assert_array_equal(*answers)
+
+
+def test_an_id_the_model_does_not_know_is_refused_by_name(server: ServerProcess) -> None:
+    inputs = {"input_ids": np.array([[1, 50]]), "attention_mask": np.array([[1, 1]])}
+    with (
+        Client(server.address) as client,
+        pytest.raises(TrivetError, match="row 50 of the model's table"),
+    ):
+        client.infer("bare", inputs)
