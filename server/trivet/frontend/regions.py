@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from trivet.errors import AlreadyExists, InvalidInput, NotFound, ResourceExhausted
 
 _FOLDER = "/dev/shm/"  # where Linux keeps POSIX shared-memory objects
-_MAX_NAME = 255  # bytes, of a POSIX object
+_MAX_NAME = 255  # bytes of a POSIX object's; characters of a region's
 _MAX_REGIONS = 1024  # each holds a file descriptor
 _SHOWN = 80  # characters of a client's word that a message repeats
 
@@ -53,7 +53,10 @@ class SystemRegion:
 
     def read(self, offset: int, byte_size: int) -> bytes:
         """Copy bytes out. Raises InvalidInput if they are not there any more."""
-        content = os.pread(self._file, byte_size, self.offset + offset)
+        try:
+            content = os.pread(self._file, byte_size, self.offset + offset)
+        except OSError as error:
+            raise self._unusable("read", error) from None
         if len(content) != byte_size:
             raise self._cut_short()
         return content
@@ -64,9 +67,18 @@ class SystemRegion:
         if os.fstat(self._file).st_size < start + len(content):
             raise self._cut_short()
         view = memoryview(content)
-        while view:
-            written = os.pwrite(self._file, view, start)
-            view, start = view[written:], start + written
+        try:
+            while view:
+                written = os.pwrite(self._file, view, start)
+                view, start = view[written:], start + written
+        except OSError as error:  # no memory is left for an object that had not all of its own yet
+            raise self._unusable("written", error) from None
+
+    def _unusable(self, what: str, error: OSError) -> InvalidInput:
+        return InvalidInput(
+            f"shared memory region '{self.name}' cannot be {what}: {error.strerror}; register"
+            " another, or send the tensor in the request"
+        )
 
     def _cut_short(self) -> InvalidInput:
         return InvalidInput(
@@ -111,8 +123,11 @@ class Regions:
 
     def check_free(self, name: str) -> None:
         """Raises AlreadyExists if the name is taken, InvalidInput if it is none."""
-        if not name:
-            raise InvalidInput("a shared memory region needs a name; set `name`")
+        if not 0 < len(name) <= _MAX_NAME:
+            raise InvalidInput(
+                f"a shared memory region has a name of 1 to {_MAX_NAME} characters, and"
+                f" {len(name)} came; rename it"
+            )
         if name in self._by_name:
             raise AlreadyExists(
                 f"shared memory region '{name[:_SHOWN]}' already in manager; unregister it first"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import queue
 from collections.abc import AsyncIterator, Iterator
@@ -412,6 +413,34 @@ async def test_one_request_takes_a_bounded_amount(memory: Memory) -> None:
             with pytest.raises(InferenceServerException, match="take 48 bytes or more") as refused:
                 await client.infer("echo", given)
             assert refused.value.status() == "StatusCode.INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256])
+async def test_a_region_has_a_name_of_reasonable_length(
+    client: triton_aio.InferenceServerClient, memory: Memory, name: str
+) -> None:
+    with pytest.raises(InferenceServerException, match="name of 1 to 255 characters") as refused:
+        await client.register_system_shared_memory(name, memory.key, 8)
+    assert refused.value.status() == "StatusCode.INVALID_ARGUMENT"
+
+
+async def test_memory_that_the_system_refuses_is_the_requests_fault(
+    client: triton_aio.InferenceServerClient, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    await client.register_system_shared_memory("r", memory.key, 64)
+    for call, what in (("pread", "read"), ("pwrite", "written")):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, refuse)
+            given = tensor("r") if call == "pread" else vector()
+            with pytest.raises(InferenceServerException, match=f"'r' cannot be {what}: No space"):
+                await client.infer("echo", [given], outputs=[wanted("r")])
+
+
+def vector() -> Any:
+    return triton.InferInput("IN", [2, 3], "FP32").set_data_from_numpy(NUMBERS)
 
 
 async def test_the_number_of_regions_is_bounded(
