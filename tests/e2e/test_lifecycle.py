@@ -337,6 +337,7 @@ def test_by_default_a_faulty_model_ends_the_start_and_every_fault_is_told(half_g
     assert len(told) == 2
     assert any("unopened/config.pbtxt" in line and "fail_to_open" in line for line in told)
     assert any("unread/config.pbtxt: max_batch_size: is -3" in line for line in told)
+    assert ended.stderr.count("max_batch_size: is -3") == 1  # and not in the log as well
     assert "Traceback" not in ended.stderr
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import queue
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -360,3 +363,52 @@ def test_a_polled_repository_is_followed_under_load(tmp_path: Path) -> None:
         (tmp_path / "away").rename(repository)
         until(lambda: index(client) == {"echo/2": "READY", "pipe/1": "READY"})
         assert callers.failures == []
+
+
+def test_streams_that_were_accepted_finish_on_the_version_that_took_them(tmp_path: Path) -> None:
+    many = fake_config(
+        batching="",
+        max_batch_size=0,
+        more="model_transaction_policy { decoupled: true }",
+        answers_per_request=25,
+        delay_us=20_000,
+    )
+    folder = add_model(tmp_path, "many", many)
+    flags = ["--model-control-mode=explicit", "--load-model=*"]
+    with serving(tmp_path, *flags) as server:
+        client = triton.InferenceServerClient(server.address)
+        answers: queue.Queue[tuple[triton.InferResult, Exception | None]] = queue.Queue()
+        client.start_stream(lambda result, error: answers.put((result, error)))
+        tensor = triton.InferInput("IN", [3], "FP32")
+        tensor.set_data_from_numpy(np.array([1, 2, 3], np.float32))
+        client.async_stream_infer("many", [tensor])
+        answers.get(timeout=10)  # it is under way
+        (folder / "2").mkdir()
+        client.load_model("many")
+        assert client.get_model_metadata("many").versions == ["2"]
+        unloading = threading.Thread(target=client.unload_model, args=("many",))
+        unloading.start()
+        for place in range(1, 25):
+            result, error = answers.get(timeout=10)
+            assert error is None
+            answer = result.get_response()
+            assert (answer.model_version, answer.parameters["answer"].int64_param) == ("1", place)
+        unloading.join(10)
+        assert set(index(client).values()) == {"UNAVAILABLE unloaded"}
+        client.stop_stream()
+
+
+def test_the_start_says_what_a_flag_asks_for_and_there_is_not(tmp_path: Path) -> None:
+    add_model(tmp_path, "echo")
+    command = [sys.executable, "-m", "trivet", "serve", "--model-repository", str(tmp_path)]
+
+    def told(*flags: str) -> str:
+        ended = subprocess.run(
+            [*command, "--grpc-port=0", *flags], capture_output=True, text=True, timeout=30
+        )
+        assert ended.returncode == 2
+        return ended.stderr
+
+    absent = told("--model-control-mode=explicit", "--load-model=nobody")
+    assert "--load-model=nobody: there is no such model; name one of echo" in absent
+    assert "--load-model: the control mode is 'none'" in told("--load-model", "echo")

@@ -5,6 +5,7 @@ Only looked at, never judged: whether a model can be served is for others to say
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -137,7 +138,7 @@ class Reader:
     def _listing(self, repository: Path, unreadable: Faults, faults: Faults) -> _Listing:
         """What may be models; as last seen, and why, where the repository cannot be read now."""
         own, last = Faults(), self._last.get(repository)
-        listing = _listed(repository, own)
+        listing = _listed(repository, last, own)
         gone = next(iter(own), None)
         if last and not gone and last.models and not listing.models and last.id != listing.id:
             # A mount point without its disk is another folder, and empty.
@@ -151,7 +152,7 @@ class Reader:
             return listing
         faults.add(gone.where, gone.what, gone.cure)
         reason = Fault(f"repository '{repository.name}'", gone.what, "served as it was last seen")
-        return _Listing(last.models, last.id, reason)
+        return replace(last, away=reason)
 
     def _folder(
         self, path: Path, listing: _Listing, faults: Faults, broken: dict[str, Fault]
@@ -186,6 +187,7 @@ class _Listing:
     """A repository's folders that may be models, sorted by name."""
 
     models: tuple[Path, ...]
+    names: tuple[str, ...] = ()
     id: tuple[int, int] = (0, 0)  # device and inode of the repository itself
     away: Fault | None = None
 
@@ -199,7 +201,7 @@ class _Model:
     digests: Digests
 
 
-def _listed(repository: Path, faults: Faults) -> _Listing:
+def _listed(repository: Path, last: _Listing | None, faults: Faults) -> _Listing:
     cure = "give the folder that holds the models' folders"
     try:
         if (repository / CONFIG_NAME).is_file():
@@ -207,9 +209,14 @@ def _listed(repository: Path, faults: Faults) -> _Listing:
             faults.add(str(repository), what, "give the folder it lies in")
             return _Listing(())
         told = repository.stat()
-        folders = (path for path in repository.iterdir() if not is_passed_over(path.name))
-        models = tuple(sorted(path for path in folders if path.is_dir()))
-        return _Listing(models, (told.st_dev, told.st_ino))
+        with os.scandir(repository) as entries:
+            folders = (entry for entry in entries if not is_passed_over(entry.name))
+            names = tuple(sorted(entry.name for entry in folders if entry.is_dir()))
+        if last and last.names == names:  # sorting and hashing a thousand paths takes a while
+            models = last.models
+        else:
+            models = tuple(repository / name for name in names)
+        return _Listing(models, names, (told.st_dev, told.st_ino))
     except FileNotFoundError:
         faults.add(str(repository), "there is no such model repository", cure)
     except NotADirectoryError:

@@ -7,10 +7,11 @@ changed only if what it holds has. So a touched file is no change, and an idle l
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 # Bytes. A larger file is told by its size, time and inode alone: reading a gigabyte of weights to
 # learn that they were only touched costs more than loading them again.
@@ -20,8 +21,7 @@ _UNFINISHED = (".tmp", ".part", ".partial", ".swp", "~")
 _DEPTH = 8  # folders within folders; a link may lead round in a circle
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """One entry as the file system tells it. path: below the folder looked at, with "/"."""
 
     path: str
@@ -43,7 +43,10 @@ def is_passed_over(name: str) -> bool:
 
 def stamps(folder: Path) -> tuple[Stamp, ...]:
     """Every entry below a folder, sorted by path. Raises OSError if it cannot be listed."""
-    return tuple(_stamps(str(folder), "", _DEPTH))
+    found: list[Stamp] = []
+    _add_stamps(str(folder), "", _DEPTH, found)
+    found.sort()
+    return tuple(found)
 
 
 def arrived_whole(folder: Path, inside: Iterable[Stamp]) -> bool:
@@ -92,25 +95,17 @@ def _digest(folder: Path, stamp: Stamp) -> str:
     return blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
-def _stamps(folder: str, below: str, depth: int) -> Iterator[Stamp]:
+def _add_stamps(folder: str, below: str, depth: int, found: list[Stamp]) -> None:
+    """Ask for what is needed and no more: this runs over every file of every model at each poll."""
     with os.scandir(folder) as entries:
-        listed = sorted(
-            (entry for entry in entries if not is_passed_over(entry.name)),
-            key=lambda entry: entry.name,
-        )
+        listed = [entry for entry in entries if not is_passed_over(entry.name)]
     for entry in listed:
         try:
             told = entry.stat()
         except OSError:  # a link to nothing, or gone since it was listed
             continue
-        path, is_folder = below + entry.name, entry.is_dir()
-        yield Stamp(
-            path,
-            is_folder,
-            0 if is_folder else told.st_size,
-            told.st_mtime_ns,
-            told.st_ctime_ns,
-            told.st_ino,
-        )
+        path, is_folder = below + entry.name, stat.S_ISDIR(told.st_mode)
+        size = 0 if is_folder else told.st_size
+        found.append(Stamp(path, is_folder, size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino))
         if is_folder and depth:
-            yield from _stamps(entry.path, f"{path}/", depth - 1)
+            _add_stamps(entry.path, f"{path}/", depth - 1, found)

@@ -14,7 +14,9 @@ log = logging.getLogger(__name__)
 
 
 class Watcher:
-    """Polls. A look at 1,000 models that did not change costs 25 ms of CPU, in a thread."""
+    """Polls, in a thread. A look at 1,000 models that did not change costs 32 ms of CPU, which is
+    0.2 % of one core at the default interval (`python -m tests.bench.reloads`, 2026-11-23).
+    """
 
     def __init__(
         self, manager: Manager, clock: Clock, options: ControlOptions, first: Snapshot

@@ -13,7 +13,10 @@ import pytest
 
 from tests.harness.managed import Bed
 from tests.harness.repositories import add_model, fake_config, pipeline_config
+from trivet.config_file import Faults
 from trivet.errors import InvalidInput, NotFound
+from trivet.repository.inspection import inspect
+from trivet.repository.layout import read_repositories
 from trivet.testing.clock import settle
 
 ALL = "version_policy { all {} }"
@@ -369,4 +372,24 @@ async def test_a_model_whose_folder_cannot_be_read_serves_on(tmp_path: Path) -> 
     write_config(folder, fake_config())
     await bed.follow()
     assert bed.index() == {"echo/1": "READY"}
+    await bed.end()
+
+
+async def test_serve_and_check_tell_the_same_faults(tmp_path: Path) -> None:
+    add_model(tmp_path, "good")
+    add_model(tmp_path, "bad", fake_config(max_batch_size=-1) + "foo: 1")
+    add_model(tmp_path, "none", versions=())
+    add_model(tmp_path, "torn", 'backend: "fake" default_model_filename: "weights"')
+    add_model(tmp_path, "pipe", pipeline_config(["bad", "nobody"]))
+    add_model(tmp_path, "mapped", pipeline_config(["good"], datatype="INT8"))
+    add_model(tmp_path, "gpu", fake_config(more="instance_group { kind: KIND_GPU }"))
+    (tmp_path / "a:b").mkdir()
+    bed = Bed(tmp_path)
+    await bed.follow()
+    faults = Faults()
+    snapshot = read_repositories([tmp_path], faults)
+    for model in inspect(snapshot, ("fake",)):
+        faults.extend(model.faults)
+    assert sorted(map(str, bed.faults)) == sorted(map(str, faults))
+    assert len(bed.faults) >= 8
     await bed.end()
