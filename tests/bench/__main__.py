@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.bench import alone, eight_bit, memory, open_loop, scheduling, start, throughput
+from tests.bench import alone, eight_bit, memory, open_loop, reloads, scheduling, start, throughput
 from tests.bench.results import Row, heading, written
 from tests.bench.setting import Setting, say
 from tests.bench.subjects import SUBJECTS
@@ -26,6 +26,7 @@ PARTS: Mapping[str, Callable[[Setting], list[Row]]] = {
     "throughput": throughput.rows,
     "openvino": eight_bit.rows,
     "memory": memory.rows,
+    "reloads": reloads.rows,
     "open_loop": open_loop.rows,
 }
 TEXTS = 512
