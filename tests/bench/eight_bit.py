@@ -1,7 +1,7 @@
 """8-bit weights on OpenVINO: the same server batching, and computing one text at a time.
 
 The part is left out, by name, where the backend `openvino` or its engine is missing. The weights
-become int8 with one scale per output channel, in a process of its own:
+become 8 bits as `trivet build` makes them, in a process of its own, whose memory goes with it:
 
     python -m tests.bench.eight_bit MODEL.onnx MODEL.xml
 """
@@ -11,13 +11,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import ExitStack
-from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from tests.bench.callers import Callers, check_answers
 from tests.bench.results import Row, at_least, ratios
@@ -25,6 +21,8 @@ from tests.bench.rivals import Rival, one_by_one, repository_of, started
 from tests.bench.setting import Setting, say, timed_rounds
 from tests.bench.subjects import ROOT, Subject
 from trivet_backends.onnxruntime.bare import BareEngine, Split, cores
+from trivet_backends.workshop.openvino_file import write_openvino
+from trivet_backends.workshop.options import Precision
 from trivet_protos.generated import model_config_pb2 as pb
 
 BACKEND = "openvino"
@@ -75,9 +73,10 @@ def _on_openvino(config: pb.ModelConfig) -> None:
 
 
 def _one_by_one(config: pb.ModelConfig) -> None:
-    """One instance per core: the backend gives each its share of the cores, which is one."""
+    """One instance per core, and each text on its instance's share of the cores, which is one."""
     _on_openvino(config)
     one_by_one(config)
+    config.parameters["PERFORMANCE_HINT"].string_value = "throughput"
 
 
 def _repository_of(rival: Rival, subject: Subject, folder: Path) -> Path:
@@ -97,28 +96,9 @@ def _compress(graph: Path, into: Path) -> None:
 
 
 def main() -> None:
-    """Read an ONNX graph, write it as OpenVINO's own with 8-bit weights."""
-    openvino = import_module("openvino")
-    graph, into = sys.argv[1:]
-    model = openvino.Core().read_model(graph)
-    for node in model.get_ordered_ops():
-        if node.get_type_name() == "MatMul":
-            _compress_weights(node)
-    openvino.save_model(model, into, compress_to_fp16=False)
-
-
-def _compress_weights(product: Any) -> None:
-    """Give a product with a constant matrix the form that the engine knows: int8 times scale."""
-    opset = import_module("openvino.opset13")
-    constant = product.input_value(1).get_node()
-    if constant.get_type_name() != "Constant" or len(constant.get_output_shape(0)) != 2:
-        return
-    matrix = constant.get_data()
-    inner = 1 if product.get_attributes()["transpose_b"] else 0
-    scale = np.maximum(np.abs(matrix).max(axis=inner, keepdims=True), 1e-12) / 127
-    whole = opset.convert(opset.constant(np.rint(matrix / scale).astype(np.int8)), "f32")
-    dense = opset.multiply(whole, opset.constant(scale.astype(np.float32)))
-    product.input(1).replace_source_output(dense.output(0))
+    """Write a graph as `trivet build --to openvino --precision int8` does."""
+    graph, into = map(Path, sys.argv[1:])
+    write_openvino(graph, Precision.INT8, into)
 
 
 if __name__ == "__main__":
