@@ -18,7 +18,7 @@ from trivet.cli.flags.groups import GROUPS
 from trivet.cli.flags.logs import started_log
 from trivet.cli.flags.model_control import control_options
 from trivet.cli.flags.options import grpc_options
-from trivet.cli.flags.rate_limit import rate_limits
+from trivet.cli.flags.rate_limit import rate_limits, without_effect
 from trivet.cli.flags.tracing import trace_settings
 from trivet.cli.flags.unserved import notices
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from trivet.app import ServerConfig
 
     started = started_log(args)
-    for flag, instead in notices(args):
+    for flag, instead in (*notices(args), *without_effect(args)):
         log.warning("flag_without_effect", extra={"flag": flag, "instead": instead})
     config = ServerConfig(
         repositories=tuple(args.model_repository),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
 from trivet.cli.flags.flag import Flag
 from trivet.cli.flags.values import whole
@@ -47,6 +48,12 @@ FLAGS = (
         " largest need of an instance; may be given several times",
     ),
 )
+
+
+def without_effect(args: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Flag and text for what is said of resources that nobody counts."""
+    if args.rate_limit == OFF and args.rate_limit_resource:
+        yield "--rate-limit-resource", f"resources count with --rate-limit={EXECUTION_COUNT} only"
 
 
 def rate_limits(args: argparse.Namespace) -> tuple[Limit, ...] | None:

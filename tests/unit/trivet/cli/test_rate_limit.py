@@ -6,21 +6,35 @@ import argparse
 
 import pytest
 
-from trivet.cli.flags.rate_limit import FLAGS, rate_limits
+from trivet.cli.flags.rate_limit import FLAGS, rate_limits, without_effect
 from trivet.scheduling.rate_limit import Limit
 
 
-def limits(*written: str) -> tuple[Limit, ...] | None:
+def parsed(*written: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(exit_on_error=False)
     for flag in FLAGS:
         flag.add_to(parser)
-    return rate_limits(parser.parse_args(written))
+    return parser.parse_args(written)
+
+
+def limits(*written: str) -> tuple[Limit, ...] | None:
+    return rate_limits(parsed(*written))
 
 
 def test_it_is_off_unless_it_is_asked_for() -> None:
     assert limits() is None
     assert limits("--rate-limit=off", "--rate-limit-resource=R1:4") is None
     assert limits("--rate-limit", "EXECUTION_COUNT") == ()
+
+
+def test_resources_that_nobody_counts_are_told_to_have_no_effect() -> None:
+    ((flag, text),) = without_effect(parsed("--rate-limit-resource=R1:4"))
+    assert (flag, text) == (
+        "--rate-limit-resource",
+        "resources count with --rate-limit=execution_count only",
+    )
+    counting = parsed("--rate-limit=execution_count", "--rate-limit-resource=R1:4")
+    assert not list(without_effect(counting))
 
 
 def test_resources_are_given_on_each_device_or_on_one() -> None:

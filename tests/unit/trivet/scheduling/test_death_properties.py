@@ -89,11 +89,11 @@ class Mortal:
         arrays = [request.inputs["X"] for request in batch.requests]
         self.executions.update(int(array[0, 0]) // 3 for array in arrays)
         kinds = [KINDS[int(array[0, 0]) % 3] for array in arrays]
+        if "raise" in kinds:
+            raise RuntimeError("as asked")
         if self.doomed or "kill" in kinds:
             self.dead = True
             raise InstanceDied("of this batch")
-        if "raise" in kinds:
-            raise RuntimeError("as asked")
         return [Answer({"Y": array}) for array in arrays]
 
     def close(self) -> None: ...
