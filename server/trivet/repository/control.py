@@ -119,6 +119,9 @@ class Control:
 
     async def close(self) -> None:
         """Take every model out, each when its last user has left, and remove what was uploaded."""
+        for task in (unfinished := list(self._tasks)):
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
         try:
             await self._manager.unload_all()
         finally:

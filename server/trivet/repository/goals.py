@@ -52,7 +52,10 @@ def doomed(
             if name in faulty and name not in leaving
             for step in config.steps
             if step.model in leaving
-            or (step.version is not None and step.version not in versions.get(step.model, ()))
+            or (
+                step.version is not None
+                and step.version not in versions.get(step.model, [step.version])
+            )
         }
         if not more:
             return leaving - set(gone)

@@ -186,9 +186,12 @@ def _check_artifacts(
 ) -> None:
     for version, backend in backends.items():
         artifact = artifact_of(config, backend)
+        path = folder.version_path(version) / artifact
         if artifact and artifact not in folder.filenames[version]:
             cure = "put it there, or name another file in default_model_filename"
             faults.add(f"{folder.name}/{version}", f"there is no '{artifact}'", cure)
+        elif artifact and not (path.is_file() or path.is_dir()):  # a pipe would never end
+            faults.add(f"{folder.name}/{version}/{artifact}", "is no file", "put one in its place")
 
 
 def _opened(model: Inspected, load_backend: LoadBackend) -> Inspected:

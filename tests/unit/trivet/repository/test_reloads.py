@@ -393,3 +393,22 @@ async def test_serve_and_check_tell_the_same_faults(tmp_path: Path) -> None:
     assert sorted(map(str, bed.faults)) == sorted(map(str, faults))
     assert len(bed.faults) >= 8
     await bed.end()
+
+
+async def test_a_pipeline_serves_on_while_what_is_new_of_its_member_is_broken(
+    tmp_path: Path,
+) -> None:
+    member = add_model(tmp_path, "member")
+    config = pipeline_config(["member"]).replace("model_version: -1", "model_version: 1")
+    add_model(tmp_path, "pipe", config)
+    bed = Bed(tmp_path)
+    await bed.follow()
+    for broken in (b"max_batch_size: -1", b"\xff"):
+        (member / "config.pbtxt").write_bytes(broken)
+        await bed.follow()
+        assert await bed.echo("pipe") == 1
+        assert "model 'member' cannot be loaded" in bed.index()["pipe/1"]
+    write_config(member, fake_config())
+    await bed.follow()
+    assert bed.index() == {"member/1": "READY", "pipe/1": "READY"}
+    await bed.end()
