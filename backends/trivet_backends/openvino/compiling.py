@@ -27,6 +27,8 @@ def new_core(options: Options, config: ModelConfig, context: LoadContext) -> ope
     except ImportError as error:
         raise not_installed(context, "openvino", "openvino") from error
     core = openvino.Core()
+    # Not mapped: whoever writes into a mapped file ends the process. It takes as much memory (PSS).
+    core.set_property({"ENABLE_MMAP": "NO"})
     known = core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
     if _CAPABILITIES[options.precision] not in known:  # the engine would take another, unasked
         where = f'{config.name}/config.pbtxt: parameters["{PRECISION.name}"]'
@@ -38,7 +40,7 @@ def new_core(options: Options, config: ModelConfig, context: LoadContext) -> ope
 def read_model(
     core: openvino.Core, path: Path, config: ModelConfig, options: Options, context: LoadContext
 ) -> openvino.Model:
-    """Read the graph; the weights of an .xml are mapped from its .bin.
+    """Read the graph and its weights.
 
     Raises InvalidConfig if it is no model this engine knows, or cannot have the config's dims.
     """

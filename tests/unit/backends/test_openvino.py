@@ -323,6 +323,18 @@ def test_an_xml_without_its_weights_is_refused(tmp_path: Path) -> None:
     assert (fault.where, fault.what) == ("m/1/model.bin", "no such file")
 
 
+def test_who_empties_a_file_that_is_served_harms_nobody(tmp_path: Path) -> None:
+    """Were it mapped, this would end the process."""
+    write_pooling_model(tmp_path)
+    instance = open_model(tmp_path).instance(
+        ModelConfig(name="m", outputs=(spec("embedding", "FP32", 4),))
+    )
+    inputs = {"input_ids": np.array([[1, 2]]), "attention_mask": np.array([[1, 1]])}
+    expected = execute(instance, **inputs)["embedding"]
+    (tmp_path / "model.bin").write_bytes(b"")
+    np.testing.assert_array_equal(execute(instance, **inputs)["embedding"], expected)
+
+
 def test_cut_off_files_are_refused(tmp_path: Path) -> None:
     path = write_pooling_model(tmp_path)
     weights, graph = path.with_suffix(".bin"), path.read_text()
@@ -393,5 +405,5 @@ def test_instances_share_the_weights_and_closing_gives_them_back(tmp_path: Path)
     open_run_and_close()  # the engine keeps some memory for good when it is first used
     before = private_mib()
     while_open = [open_run_and_close() for _ in range(3)]
-    assert max(while_open) - before < 1.6 * size
+    assert max(while_open) - before < 2.6 * size  # as read, and as laid out for the kernels
     assert private_mib() - before < 0.5 * size
