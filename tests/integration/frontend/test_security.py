@@ -15,11 +15,10 @@ import pytest
 import trustme
 
 from tests.harness.relay import relayed
-from tests.harness.transports import chosen
 from trivet.errors import InvalidConfig
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
+from trivet.transport.grpcio import serving
 from trivet.transport.options import Compression, Keepalive, Options, Tls, exposure
-from trivet.transport.serving import serving
 
 Status = grpc.StatusCode
 
@@ -56,7 +55,6 @@ def write(folder: Path, certificate: trustme.LeafCert, authority: trustme.CA) ->
 
 
 def options(tls: Tls | None = None, **changes: object) -> Options:
-    changes = {"transport": chosen(), **changes}
     return Options(port=0, tls=tls, closing_s=0, grace_s=1, **changes)  # type: ignore[arg-type]
 
 
