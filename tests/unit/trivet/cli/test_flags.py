@@ -34,14 +34,14 @@ grpc-infer-response-compression-level grpc-infer-thread-count grpc-keepalive-per
 grpc-keepalive-time grpc-keepalive-timeout grpc-max-connection-age grpc-max-connection-age-grace
 grpc-max-response-pool-size grpc-port grpc-restricted-protocol grpc-root-cert grpc-server-cert
 grpc-server-key grpc-use-ssl grpc-use-ssl-mutual host-policy http-address
-http-header-forward-pattern http-port http-restricted-api http-thread-count id 
-log-error log-file log-format log-info log-verbose log-warning metrics-address metrics-config
-metrics-interval-ms metrics-port min-supported-compute-capability 
+http-header-forward-pattern http-port http-restricted-api http-thread-count id load-model log-error
+log-file log-format log-info log-verbose log-warning metrics-address metrics-config
+metrics-interval-ms metrics-port min-supported-compute-capability model-control-mode
 model-load-gpu-limit model-load-retry-count model-load-thread-count model-namespacing
-model-repository model-store pinned-memory-pool-byte-size 
-repoagent-directory response-cache-byte-size reuse-grpc-port reuse-http-port
-sagemaker-port sagemaker-safe-port-range sagemaker-thread-count strict-model-config
-strict-readiness trace-config trace-count trace-file trace-level trace-log-frequency trace-rate
+model-repository model-store pinned-memory-pool-byte-size rate-limit rate-limit-resource
+repoagent-directory repository-poll-secs response-cache-byte-size reuse-grpc-port reuse-http-port
+sagemaker-port sagemaker-safe-port-range sagemaker-thread-count strict-model-config strict-readiness
+trace-config trace-count trace-file trace-level trace-log-frequency trace-rate
 vertex-ai-default-model vertex-ai-port vertex-ai-thread-count
 """.split()
 
