@@ -114,7 +114,11 @@ TABLE: Sequence[Unserved] = (
         parse=boolean,
         fine=True,
     ),
-    *_rows("models are loaded one after the other", "model-load-thread-count", parse=whole),
+    *_rows(
+        "as many models are loaded at a time as there are cores",
+        "model-load-thread-count",
+        parse=whole,
+    ),
     *_rows("a load that fails is not tried again", "model-load-retry-count", parse=whole, fine=0),
     *_rows(
         "models of one name in several repositories cannot be told apart",
