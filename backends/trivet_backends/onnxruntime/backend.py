@@ -19,9 +19,9 @@ from trivet.config import ModelConfig
 from trivet.errors import EngineFailed, InvalidInput
 from trivet.request import Tensors
 from trivet_backends.checks import artifact_file
+from trivet_backends.memory import give_back
 from trivet_backends.onnxruntime.faults import refusal
 from trivet_backends.onnxruntime.lanes import Lanes
-from trivet_backends.onnxruntime.memory import give_back
 from trivet_backends.onnxruntime.options import Options
 from trivet_backends.onnxruntime.sessions import open_sessions
 from trivet_backends.onnxruntime.signature import signature

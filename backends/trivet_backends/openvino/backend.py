@@ -17,7 +17,7 @@ from trivet.config import ModelConfig
 from trivet.errors import EngineFailed, InvalidInput
 from trivet.request import Tensors
 from trivet_backends.checks import artifact_file
-from trivet_backends.onnxruntime.memory import give_back
+from trivet_backends.memory import give_back
 from trivet_backends.openvino.compiling import compiled, new_core, read_model
 from trivet_backends.openvino.faults import plain_text
 from trivet_backends.openvino.lanes import Lane, Lanes
