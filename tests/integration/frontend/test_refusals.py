@@ -129,7 +129,7 @@ WRONG: dict[str, tuple[Change, list[str]]] = {
     ),
     "version in words": (
         lambda r: setattr(r, "model_version", "latest"),
-        ["version 'latest' is no positive integer", "none for the latest"],
+        ["version 'latest' is no positive integer", "no alias of the model"],
     ),
     "version zero": (lambda r: setattr(r, "model_version", "0"), ["no positive integer"]),
     "negative version": (lambda r: setattr(r, "model_version", "-1"), ["no positive integer"]),
