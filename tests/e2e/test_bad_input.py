@@ -187,7 +187,7 @@ INVALID: dict[str, tuple[Change, list[str]]] = {
     ),
     "version in words": (
         lambda m: setattr(m, "model_version", "newest"),
-        ["version 'newest' is no positive integer", "none for the latest"],
+        ["version 'newest' is no positive integer", "no alias of the model"],
     ),
     "text that is not UTF-8": (
         text(1, 1, raw=element(b"caf\xe9 au lait")),
