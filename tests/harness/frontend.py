@@ -10,6 +10,7 @@ from typing import cast
 
 import grpc
 
+from tests.harness.transports import chosen
 from trivet.config import ModelConfig, TensorSpec
 from trivet.frontend import services
 from trivet.frontend.extras import Extras
@@ -19,8 +20,8 @@ from trivet.repository.registry import Registry
 from trivet.request import InferRequest, InferResponse
 from trivet.scheduling.supervision import WELL
 from trivet.telemetry.statistics import Statistics
-from trivet.transport import grpcio
 from trivet.transport.options import Options
+from trivet.transport.serving import serving
 
 Answer = Callable[[InferRequest], Awaitable[InferResponse]]
 Stream = Callable[[InferRequest], AsyncGenerator[InferResponse, None]]
@@ -112,9 +113,15 @@ async def run_server(
     registry, draining = Registry(), asyncio.Event()
     for model in models:
         publish(registry, model)
-    options = Options(port=0, max_message_bytes=max_message_bytes, grace_s=grace_s, closing_s=0)
+    options = Options(
+        port=0,
+        max_message_bytes=max_message_bytes,
+        grace_s=grace_s,
+        closing_s=0,
+        transport=chosen(),
+    )
     methods = services.methods(registry, draining=draining, extras=extras)
-    async with grpcio.serving(methods, options) as port:
+    async with serving(methods, options) as port:
         limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=limits) as channel:
             yield Served(port, registry, draining, channel)

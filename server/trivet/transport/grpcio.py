@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NoReturn
@@ -12,7 +10,7 @@ from typing import Any, NoReturn
 import grpc
 from grpc import aio
 
-from trivet.errors import Code, Fault, InvalidConfig, ServeError, Unimplemented
+from trivet.errors import Code, ServeError
 from trivet.frontend.method import (
     Answers,
     BidiStream,
@@ -25,16 +23,13 @@ from trivet.frontend.method import (
 from trivet.frontend.refusal import refusal
 from trivet.frontend.status_details import STATUS_DETAILS, status_details
 from trivet.transport.arguments import channel_arguments
+from trivet.transport.listening import probed
 from trivet.transport.options import Options
+from trivet.transport.texts import bounded, unknown_method
 from trivet.transport.tls import credentials
 from trivet.transport.unix_socket import check_socket
 
-# A status text travels in the trailers, of which a peer takes 8 KiB by default, all names and
-# values together. As sent: percent-encoded.
-MAX_DETAILS_BYTES = 6 * 1024
-
 _STATUS = {Code(status.value[0]): status for status in grpc.StatusCode}
-_ELLIPSIS = "…"
 
 Context = aio.ServicerContext[bytes, bytes]
 
@@ -69,7 +64,7 @@ def _listen(server: aio.Server, options: Options) -> int:
             server.add_secure_port(address, secret) if secret else server.add_insecure_port(address)
         )
     except RuntimeError:
-        raise InvalidConfig([_cannot_listen(options)]) from None
+        raise probed(options) from None
     return 0 if options.socket_path is not None else port
 
 
@@ -164,10 +159,7 @@ def _streaming(
 
 def _unknown(name: str) -> grpc.RpcMethodHandler[bytes, bytes]:
     async def refuse(_: Any, context: Context) -> None:
-        await _abort(
-            context,
-            Unimplemented(f"unknown method {name}; this server's reflection lists those there are"),
-        )
+        await _abort(context, unknown_method(name))
 
     return grpc.stream_stream_rpc_method_handler(refuse)
 
@@ -189,44 +181,3 @@ async def _abort(context: Context, error: ServeError) -> NoReturn:
         raise
     except aio.BaseError:  # the caller has left meanwhile: there is nobody to tell
         raise asyncio.CancelledError from None
-
-
-def bounded(text: str) -> str:
-    """A text that fits into the trailers: whole, or cut and ended with "…"."""
-    text = text.encode("utf-8", "replace").decode()
-    if 3 * 4 * len(text) <= MAX_DETAILS_BYTES:  # if every character took 4 bytes, each as %XX
-        return text
-    sent = _encoded_bytes(_ELLIPSIS)
-    for place, character in enumerate(text):
-        sent += _encoded_bytes(character)
-        if sent > MAX_DETAILS_BYTES:
-            return text[:place] + _ELLIPSIS
-    return text
-
-
-def _encoded_bytes(character: str) -> int:
-    return 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode())
-
-
-def _cannot_listen(options: Options) -> Fault:
-    """grpc says only that it failed; the system says why."""
-    why = "it cannot be listened on"
-    try:
-        family, kind, protocol, address = _endpoint(options)
-        with contextlib.closing(socket.socket(family, kind, protocol)) as probe:
-            probe.bind(address)
-    except (OSError, OverflowError) as error:
-        why = (getattr(error, "strerror", None) or str(error)).lower()
-    return Fault(
-        options.address(),
-        why,
-        "stop what uses it, or choose another address or port (port 0 takes a free one)",
-    )
-
-
-def _endpoint(options: Options) -> tuple[int, int, int, Any]:
-    """Family, kind, protocol and address, as sockets take them. Raises OSError."""
-    if options.socket_path is not None:
-        return socket.AF_UNIX, socket.SOCK_STREAM, 0, str(options.socket_path)
-    found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
-    return found[0], found[1], found[2], found[4]

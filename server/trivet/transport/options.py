@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 2**20
@@ -15,6 +15,13 @@ DEFAULT_GRACE_S = 30.0
 DEFAULT_CLOSING_S = 0.1
 
 UNIX = "unix:"  # begins a `host` that is the path of a Unix socket
+
+
+class Transport(StrEnum):
+    """What carries messages: the library that speaks HTTP/2."""
+
+    GRPCIO = "grpcio"
+    H2CORN = "h2corn"
 
 
 class Compression(IntEnum):
@@ -90,6 +97,7 @@ class Options:
     max_concurrent_streams: int | None = None
     grace_s: float = DEFAULT_GRACE_S
     closing_s: float = DEFAULT_CLOSING_S
+    transport: Transport = Transport.GRPCIO
 
     @property
     def socket_path(self) -> Path | None:

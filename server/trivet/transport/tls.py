@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import ssl
-from pathlib import Path
 
 import grpc
 
-from trivet.errors import Fault, InvalidConfig
+from trivet.errors import InvalidConfig
+from trivet.transport.certificates import check_files
 from trivet.transport.options import Tls
 
 log = logging.getLogger("trivet.transport")
@@ -62,48 +61,8 @@ class _Files:
 
 def _read(tls: Tls) -> grpc.ServerCertificateConfiguration:
     """Read and try the files: grpc itself would not say what is wrong with them."""
-    certificate, key = _content(tls.certificate), _content(tls.key)
-    _check_pair(tls)
-    root = None
-    if tls.root is not None:
-        root = _content(tls.root)
-        _check_root(tls.root)
+    certificate, key, root = check_files(tls)
     return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=root)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        cure = "give the path of a file in PEM that this user may read"
-        raise InvalidConfig([Fault(str(path), str(error.strerror).lower(), cure)]) from None
-
-
-def _check_pair(tls: Tls) -> None:
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls.certificate, tls.key, password=_no_password)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        what = f"is no pair with {tls.key} ({_reason(error)})"
-        cure = "give a certificate in PEM and its own private key, which is not encrypted"
-        raise InvalidConfig([Fault(str(tls.certificate), what, cure)]) from None
-
-
-def _check_root(path: Path) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
-    except (OSError, ValueError) as error:
-        what = f"holds no root certificate ({_reason(error)})"
-        raise InvalidConfig([Fault(str(path), what, "give certificates in PEM")]) from None
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted")  # or OpenSSL would ask for it on the terminal
-
-
-def _reason(error: OSError | ValueError) -> str:
-    told = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-    return str(told).replace("_", " ").lower()
 
 
 def _state(tls: Tls) -> _State:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
 from tests.harness.frontend import Served, echo_model, run_server
+from tests.harness.transports import serving_on
+from trivet.transport.options import Transport
+
+
+@pytest.fixture(autouse=True, params=Transport)
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    """Every test runs on every transport, and finds no difference."""
+    if request.param is Transport.H2CORN:
+        pytest.importorskip("h2corn")
+    with serving_on(request.param) as chosen:
+        yield chosen
 
 
 @pytest.fixture

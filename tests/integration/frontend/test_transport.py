@@ -10,9 +10,11 @@ from contextlib import AsyncExitStack
 import grpc
 import pytest
 
+from tests.harness.transports import chosen
 from trivet.errors import InvalidConfig, ServeError, Unavailable
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, ServerStream, Unary
-from trivet.transport import grpcio
+from trivet.transport.options import Options
+from trivet.transport.serving import serving
 
 Status = grpc.StatusCode
 
@@ -38,13 +40,14 @@ def channel(port: int) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
 
 
-def options(**changes: int) -> grpcio.Options:
-    return grpcio.Options(port=0, **changes)  # type: ignore[arg-type]
+def options(**changes: int) -> Options:
+    settings = {"grace_s": 5.0, **changes}
+    return Options(port=0, transport=chosen(), **settings)  # type: ignore[arg-type]
 
 
 async def test_a_message_over_the_limit_is_refused_and_the_server_goes_on() -> None:
     async with (
-        grpcio.serving(ECHO, options(max_message_bytes=1000)) as port,
+        serving(ECHO, options(max_message_bytes=1000)) as port,
         channel(port) as client,
     ):
         call = client.unary_unary("/t.T/Echo")
@@ -58,7 +61,7 @@ async def test_a_message_over_the_limit_is_refused_and_the_server_goes_on() -> N
 
 async def test_a_message_over_the_limit_ends_its_stream_only() -> None:
     async with (
-        grpcio.serving(ECHO, options(max_message_bytes=1000)) as port,
+        serving(ECHO, options(max_message_bytes=1000)) as port,
         channel(port) as client,
     ):
         wrong, right = client.stream_stream("/t.T/Stream")(), client.stream_stream("/t.T/Stream")()
@@ -75,14 +78,14 @@ async def test_an_answer_may_be_larger_than_a_request() -> None:
         return b"x" * 5_000_000
 
     async with (
-        grpcio.serving({"/t.T/Large": Unary(large)}, options(max_message_bytes=1000)) as port,
+        serving({"/t.T/Large": Unary(large)}, options(max_message_bytes=1000)) as port,
         channel(port) as client,
     ):
         assert len(await client.unary_unary("/t.T/Large")(b"")) == 5_000_000
 
 
 async def test_an_unknown_method_is_unimplemented_with_a_way_on() -> None:
-    async with grpcio.serving(ECHO, options()) as port, channel(port) as client:
+    async with serving(ECHO, options()) as port, channel(port) as client:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await client.unary_unary("/t.T/Nothing")(b"")
     assert refused.value.code() == Status.UNIMPLEMENTED
@@ -96,7 +99,7 @@ async def test_an_error_text_arrives_whole_or_visibly_cut(text: str) -> None:
         raise Unavailable(text)
 
     async with (
-        grpcio.serving({"/t.T/Fail": Unary(fail)}, options()) as port,
+        serving({"/t.T/Fail": Unary(fail)}, options()) as port,
         channel(port) as client,
     ):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -115,7 +118,7 @@ async def test_a_bug_is_internal_logged_and_withheld(caplog: pytest.LogCaptureFi
         raise KeyError("/secret")
 
     methods: Methods = {"/t.T/Fail": Unary(fail), "/t.T/Late": ServerStream(fail_late)}
-    async with grpcio.serving(methods, options()) as port, channel(port) as client:
+    async with serving(methods, options()) as port, channel(port) as client:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await client.unary_unary("/t.T/Fail")(b"")
         stream = client.unary_stream("/t.T/Late")(b"")
@@ -156,7 +159,7 @@ async def test_a_caller_that_leaves_cancels_the_method(
 ) -> None:
     waiting = Waiting()
     methods: Methods = {"/t.T/unary": Unary(waiting), "/t.T/stream": ServerStream(waiting.stream)}
-    async with grpcio.serving(methods, options()) as port, channel(port) as client:
+    async with serving(methods, options()) as port, channel(port) as client:
         if kind == "unary":
             call: grpc.aio.Call = client.unary_unary("/t.T/unary")(b"")
         else:
@@ -170,7 +173,7 @@ async def test_a_caller_that_leaves_cancels_the_method(
 async def test_a_deadline_that_passes_cancels_the_method(quiet: Callable[[], None]) -> None:
     waiting = Waiting()
     async with (
-        grpcio.serving({"/t.T/Wait": Unary(waiting)}, options()) as port,
+        serving({"/t.T/Wait": Unary(waiting)}, options()) as port,
         channel(port) as client,
     ):
         await client.channel_ready()
@@ -194,7 +197,7 @@ async def test_a_generator_is_closed_when_its_caller_leaves_between_two_answers(
             closed.set()
 
     async with (
-        grpcio.serving({"/t.T/Endless": ServerStream(endless)}, options()) as port,
+        serving({"/t.T/Endless": ServerStream(endless)}, options()) as port,
         channel(port) as client,
     ):
         call = client.unary_stream("/t.T/Endless")(b"")
@@ -212,7 +215,7 @@ async def sending(message: bytes) -> AsyncIterator[bytes]:
 async def test_many_callers_that_leave_at_any_moment_leave_no_trace(
     quiet: Callable[[], None],
 ) -> None:
-    async with grpcio.serving(ECHO, options()) as port, channel(port) as client:
+    async with serving(ECHO, options()) as port, channel(port) as client:
         unary, stream = client.unary_unary("/t.T/Echo"), client.stream_stream("/t.T/Stream")
         for turns in range(100):
             calls = unary(b"x" * 10_000), stream(sending(b"y" * 10_000))
@@ -241,11 +244,11 @@ async def test_stopping_waits_for_the_calls_in_flight_and_refuses_new_ones() -> 
     port_of: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def serve() -> None:
-        async with grpcio.serving({"/t.T/Wait": Unary(waiting)}, options(grace_s=30)) as port:
+        async with serving({"/t.T/Wait": Unary(waiting)}, options(grace_s=30)) as port:
             port_of.set_result(port)
             await leave.wait()
 
-    serving = asyncio.create_task(serve())
+    stopping = asyncio.create_task(serve())
     port = await port_of
     async with channel(port) as client:
         call = client.unary_unary("/t.T/Wait")(b"kept")
@@ -256,16 +259,16 @@ async def test_stopping_waits_for_the_calls_in_flight_and_refuses_new_ones() -> 
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await other.unary_unary("/t.T/Wait")(b"late", timeout=5)
         assert refused.value.code() == Status.UNAVAILABLE
-        assert not serving.done()
+        assert not stopping.done()
         waiting.let_go.set()
         assert await call == b"kept"
-        await serving
+        await stopping
 
 
 async def test_calls_that_outlast_the_grace_are_cut_off() -> None:
     waiting = Waiting()
     async with AsyncExitStack() as stack:
-        async with grpcio.serving({"/t.T/Wait": Unary(waiting)}, options(grace_s=0)) as port:
+        async with serving({"/t.T/Wait": Unary(waiting)}, options(grace_s=0)) as port:
             client = await stack.enter_async_context(channel(port))
             call = client.unary_unary("/t.T/Wait")(b"")
             await waiting.begun.wait()
@@ -280,7 +283,7 @@ async def test_a_port_in_use_is_refused_with_a_cure() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InvalidConfig) as refused:
-            async with grpcio.serving(ECHO, grpcio.Options(port=port)):
+            async with serving(ECHO, Options(port=port, transport=chosen())):
                 pytest.fail("it served")
     assert refused.value.message == (
         f"127.0.0.1:{port}: address already in use;"
@@ -289,16 +292,16 @@ async def test_a_port_in_use_is_refused_with_a_cure() -> None:
 
 
 async def test_two_servers_never_share_a_port() -> None:
-    async with grpcio.serving(ECHO, options()) as port:
+    async with serving(ECHO, options()) as port:
         with pytest.raises(InvalidConfig) as refused:
-            async with grpcio.serving(ECHO, grpcio.Options(port=port)):
+            async with serving(ECHO, Options(port=port, transport=chosen())):
                 pytest.fail("it served")
     assert "in use" in refused.value.message
 
 
 async def test_a_host_that_is_not_this_machine_is_refused() -> None:
     with pytest.raises(InvalidConfig) as refused:
-        async with grpcio.serving(ECHO, grpcio.Options(host="203.0.113.1", port=0)):
+        async with serving(ECHO, Options(host="203.0.113.1", port=0, transport=chosen())):
             pytest.fail("it served")
     assert "203.0.113.1:0: cannot assign requested address" in refused.value.message
 
@@ -312,7 +315,7 @@ async def test_a_method_sees_its_call() -> None:
         return b""
 
     async with (
-        grpcio.serving({"/t.T/Look": Unary(look)}, options()) as port,
+        serving({"/t.T/Look": Unary(look)}, options()) as port,
         channel(port) as client,
     ):
         call = client.unary_unary("/t.T/Look")(b"", metadata=(("who", "me"),), timeout=100)
@@ -332,7 +335,7 @@ async def test_metadata_and_deadline_are_told() -> None:
         return b"told"
 
     async with (
-        grpcio.serving({"/t.T/Look": Unary(look)}, options()) as port,
+        serving({"/t.T/Look": Unary(look)}, options()) as port,
         channel(port) as client,
     ):
         call = client.unary_unary("/t.T/Look")

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivet.transport.grpcio import MAX_DETAILS_BYTES, bounded
+from trivet.transport.texts import MAX_DETAILS_BYTES, bounded
 
 
 def sent_bytes(text: str) -> int:

@@ -1,0 +1,134 @@
+"""gRPC as an ASGI application. h2corn runs one task for each call; there are no others.
+
+It cancels that task when the caller resets the call or its connection is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
+
+from trivet.errors import DeadlineExceeded, ServeError
+from trivet.frontend.method import BidiStream, Method, Methods, ServerStream, Unary
+from trivet.frontend.refusal import refusal
+from trivet.transport.h2corn import metadata
+from trivet.transport.h2corn.answer import Answer
+from trivet.transport.h2corn.body import Messages
+from trivet.transport.h2corn.call import H2cornCall
+from trivet.transport.h2corn.compression import IDENTITY, check_encoding, encoding_for
+from trivet.transport.h2corn.gone import Gone
+from trivet.transport.options import Options
+from trivet.transport.texts import unknown_method
+
+if TYPE_CHECKING:
+    from h2corn import HTTPScope, Receive, Scope, Send
+
+_GRPC = b"application/grpc"
+
+# Answers a call, whatever becomes of it.
+_Answering = Callable[[Messages, H2cornCall, Answer], Awaitable[None]]
+
+
+class App:
+    """Serves a table of methods."""
+
+    def __init__(self, methods: Methods, options: Options) -> None:
+        self._answering = {name: _answering(name, method) for name, method in methods.items()}
+        self._max_message_bytes = options.max_message_bytes
+        self._compression = options.compression
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        with suppress(Gone):
+            await self._call(scope, receive, send)
+
+    async def _call(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if fault := _fault(scope["method"], headers.get(b"content-type", b"")):
+            await _refuse_http(send, fault)
+            return
+        accepted = headers.get(b"grpc-accept-encoding", b"")
+        answer = Answer(send, encoding_for(self._compression, accepted))
+        try:
+            metadata.check_size(scope["headers"])
+            answering = self._answering.get(scope["path"])
+            if answering is None:
+                raise unknown_method(scope["path"])
+            encoding = headers.get(b"grpc-encoding", IDENTITY)
+            check_encoding(encoding)
+            call = _call(scope, headers.get(b"grpc-timeout"))
+        except ServeError as error:
+            await answer.refuse(error)
+            return
+        messages = Messages(receive, encoding, self._max_message_bytes)
+        if call.deadline_s is None:
+            await answering(messages, call, answer)
+            return
+        try:
+            async with asyncio.timeout_at(call.deadline_s):
+                await answering(messages, call, answer)
+        except TimeoutError:
+            await answer.refuse(DeadlineExceeded("Deadline Exceeded"), call.trailers)
+
+
+def _call(scope: HTTPScope, timeout: bytes | None) -> H2cornCall:
+    """Raises ServeError for a time that cannot be read."""
+    if timeout is None:
+        return H2cornCall(scope, None)
+    return H2cornCall(scope, asyncio.get_running_loop().time() + metadata.seconds(timeout))
+
+
+def _answering(name: str, method: Method) -> _Answering:
+    """A coroutine function that raises nothing but what ends the task."""
+    match method:
+        case Unary(handler):
+
+            async def answer_one(messages: Messages, call: H2cornCall, answer: Answer) -> None:
+                try:
+                    message = await handler(await messages.one(), call)
+                except Exception as error:
+                    await answer.refuse(refusal(error, name), call.trailers)
+                    return
+                await answer.only(message, call.trailers)
+
+            return answer_one
+        case ServerStream() | BidiStream():
+            return _streaming(name, method)
+
+
+def _streaming(name: str, method: ServerStream | BidiStream) -> _Answering:
+    async def answer_many(messages: Messages, call: H2cornCall, answer: Answer) -> None:
+        try:
+            if isinstance(method, BidiStream):
+                answers = method.handler(messages, call)
+            else:
+                answers = method.handler(await messages.one(), call)
+            async with aclosing(answers):
+                async for message in answers:
+                    await answer.write(message)
+        except Exception as error:
+            await answer.refuse(refusal(error, name), call.trailers)
+            return
+        await answer.finish(call.trailers)
+
+    return answer_many
+
+
+def _fault(method: str, content_type: bytes) -> int:
+    """The HTTP status of what is no call of gRPC at all; 0 for one."""
+    if method != "POST":
+        return 405
+    if content_type == _GRPC:
+        return 0
+    kind = content_type.partition(b";")[0].strip().lower()
+    return 0 if kind in (_GRPC, _GRPC + b"+proto") else 415
+
+
+async def _refuse_http(send: Send, status: int) -> None:
+    text = b"this is a gRPC server: POST application/grpc\n"
+    headers = [(b"content-type", b"text/plain"), (b"allow", b"POST")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text, "more_body": False})

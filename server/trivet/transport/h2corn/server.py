@@ -1,0 +1,75 @@
+"""h2corn inside our own event loop.
+
+Its `Server` is made for that: it takes no signals, starts no processes and no loop. Its threads
+only read and write; every call is a task of this loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import h2corn
+
+from trivet.frontend.method import Methods
+from trivet.transport.h2corn.app import App
+from trivet.transport.h2corn.settings import config
+from trivet.transport.listening import listening
+from trivet.transport.options import Options
+from trivet.transport.unix_socket import check_socket
+
+log = logging.getLogger("trivet.transport")
+
+
+@asynccontextmanager
+async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
+    """Serve the methods until the block ends; gives the port, 0 for a Unix socket.
+
+    At the end every call that has come is answered, for up to `grace_s` seconds; what lasts longer
+    is cut off. Raises InvalidConfig if the address cannot be listened on, or the options ask for
+    what h2corn cannot do.
+    """
+    with _listener(options) as listener:
+        server = h2corn.Server(App(methods, options), config(options, listener.fileno()))
+        running = asyncio.create_task(server.serve())
+        try:
+            await server.wait_started()
+            yield 0 if options.socket_path is not None else listener.getsockname()[1]
+        finally:
+            await asyncio.sleep(options.closing_s)  # those on their way come in
+            server.shutdown()
+            # h2corn's own copy of it stays open until the last call has ended; callers would be
+            # let in by the system, and wait.
+            listener.shutdown(socket.SHUT_RDWR)
+            await _ended(running)
+
+
+@contextmanager
+def _listener(options: Options) -> Iterator[socket.socket]:
+    """A socket that listens; what it leaves in the file system is removed."""
+    path = options.socket_path
+    if path is None:
+        with listening(options) as listener:
+            yield listener
+        return
+    check_socket(path)
+    path.unlink(missing_ok=True)  # what a dead server left
+    with listening(options) as listener:
+        made = path.stat().st_ino
+        try:
+            yield listener
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == made:
+                    path.unlink()
+
+
+async def _ended(running: asyncio.Task[None]) -> None:
+    try:
+        await running
+    except RuntimeError as error:  # a call would not end even when it was cancelled
+        log.error("calls_still_running", extra={"why": str(error)})
