@@ -22,6 +22,7 @@ from trivet.frontend.access_rules import Group
 from trivet.frontend.access_tokens import TokenFile
 from trivet.frontend.extras import Extras
 from trivet.frontend.forwarding import HeaderForwarder
+from trivet.frontend.limits import Limits
 from trivet.frontend.regions import Regions
 from trivet.frontend.services import DEFAULT_SERVER_NAME, methods
 from trivet.model.cache import ResponseCache
@@ -59,6 +60,7 @@ class ServerConfig:
     rate_limits: tuple[Limit, ...] | None = None  # None: instances run whenever they can
     allow_client_shm: bool = False  # tensors in POSIX shared memory that clients name
     header_forward_pattern: str = ""  # headers that become parameters; empty: none
+    limits: Limits = field(default_factory=Limits)  # of what a request may consist
     trace: TraceSettings = field(default_factory=TraceSettings)
     log: Log = field(default_factory=Log)  # of this process, started already
 
@@ -130,6 +132,7 @@ def _extras(config: ServerConfig, tracer: Tracer) -> Extras:
         forwarder=HeaderForwarder(pattern) if pattern else None,
         tracer=tracer,
         log=config.log,
+        limits=config.limits,
     )
 
 

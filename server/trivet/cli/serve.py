@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from trivet.cli.flags.access import restrictions
 from trivet.cli.flags.cache import cache_bytes
 from trivet.cli.flags.groups import GROUPS
+from trivet.cli.flags.limits import request_limits
 from trivet.cli.flags.logs import started_log
 from trivet.cli.flags.model_control import control_options
 from trivet.cli.flags.options import grpc_options
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         rate_limits=rate_limits(args),
         allow_client_shm=args.allow_client_shm,
         header_forward_pattern=args.grpc_header_forward_pattern,
+        limits=request_limits(args),
         trace=trace_settings(args.trace_config or ()),
         log=started,
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from trivet.errors import InvalidInput, ServeError
 from trivet.frontend.delivery import NONE, Deliveries, deliver
+from trivet.frontend.limits import Limits
 from trivet.frontend.parameters import REGION, fill_parameters, place_of, request_parameters
 from trivet.frontend.regions import Place, Regions
 from trivet.repository.aliases import is_alias
@@ -21,6 +22,7 @@ from trivet_protos import wire
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _MAX_VERSION = 2**63 - 1
+_LIMITS = Limits()
 _SHOWN = 40  # characters of a client's word that a message repeats
 
 Input = pb.ModelInferRequest.InferInputTensor
@@ -46,13 +48,17 @@ def version_of(text: str, model: str) -> Asked:
     )
 
 
-def request_of(message: pb.ModelInferRequest, regions: Regions | None = None) -> InferRequest:
+def request_of(
+    message: pb.ModelInferRequest, regions: Regions | None = None, limits: Limits = _LIMITS
+) -> InferRequest:
     """Read a request. Its arrays are read-only views of the message's own bytes where raw.
 
-    regions: where inputs may be in shared memory; None where that is switched off.
+    regions: where inputs may be in shared memory; None where that is switched off. limits: what
+    is taken of any request.
     Raises InvalidInput for a request that is wrong whatever the model, Unimplemented for one that
     asks for what this server does not offer.
     """
+    limits.check(message)
     model = message.model_name
     return InferRequest(
         model=model,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from trivet.clock import SystemClock
 from trivet.frontend.forwarding import HeaderForwarder
+from trivet.frontend.limits import Limits
 from trivet.frontend.regions import Regions
 from trivet.telemetry.logs import Log
 from trivet.telemetry.tracing import Tracer
@@ -19,10 +20,11 @@ def _tracing_nothing() -> Tracer:
 class Extras:
     """regions: tensors in shared memory; None: refused. forwarder: headers that become parameters.
 
-    tracer, log: what TraceSetting and LogSettings change.
+    tracer, log: what TraceSetting and LogSettings change. limits: what is taken of a request.
     """
 
     regions: Regions | None = None
     forwarder: HeaderForwarder | None = None
     tracer: Tracer = field(default_factory=_tracing_nothing)
     log: Log = field(default_factory=Log)
+    limits: Limits = field(default_factory=Limits)

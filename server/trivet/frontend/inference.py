@@ -14,13 +14,17 @@ from trivet.frontend.concurrency import MAX_IN_FLIGHT, answer_stream
 from trivet.frontend.delivery import NONE, Deliveries, deliveries_of
 from trivet.frontend.extras import Extras
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
-from trivet.frontend.refusal import infer_refusal, parse
+from trivet.frontend.refusal import SHOWN_ID, infer_refusal, parse
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, Parameters
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _SERVICE = "/inference.GRPCInferenceService/"
+_TENSORS = (
+    pb.ModelInferRequest.INPUTS_FIELD_NUMBER,
+    pb.ModelInferRequest.OUTPUTS_FIELD_NUMBER,
+)
 _FINAL = "triton_final_response"
 _WANT_FINAL = "triton_enable_empty_final_response"
 
@@ -40,7 +44,7 @@ class Inference:
         self._draining = draining
         extras = extras or Extras()
         self._regions, self._forwarder = extras.regions, extras.forwarder
-        self._tracer = extras.tracer
+        self._tracer, self._limits = extras.tracer, extras.limits
         self._max_in_flight = max_in_flight
 
     def methods(self) -> Methods:
@@ -53,7 +57,7 @@ class Inference:
         """Answer one request. Raises ServeError with the status that the contract asks for."""
         asked = answer = None
         try:
-            asked = parse(pb.ModelInferRequest, message)
+            asked = self._read(message)
             answer = pb.ModelInferResponse()
             await self._infer(asked, answer, self._forwarded(call), unary=True)
             return answer.SerializeToString()
@@ -81,12 +85,15 @@ class Inference:
         self, message: bytes, forwarded: Parameters | None, *, in_band: bool
     ) -> Coroutine[Any, Any, bytes] | Answers:
         try:
-            asked = parse(pb.ModelInferRequest, message)
+            asked = self._read(message)
         except Exception as error:
             return _refused(error, in_band=in_band)
         if self._is_decoupled(asked):
             return self._many(asked, forwarded, in_band=in_band)
         return self._one(asked, forwarded, in_band=in_band)
+
+    def _read(self, message: bytes) -> pb.ModelInferRequest:
+        return parse(pb.ModelInferRequest, message, self._limits.max_fields, _TENSORS)
 
     def _is_decoupled(self, asked: pb.ModelInferRequest) -> bool:
         try:
@@ -157,7 +164,7 @@ class Inference:
         return self._forwarder.parameters(call.metadata) if self._forwarder else None
 
     def _request(self, asked: pb.ModelInferRequest, forwarded: Parameters | None) -> InferRequest:
-        request = request_of(asked, self._regions)
+        request = request_of(asked, self._regions, self._limits)
         if forwarded:
             return replace(request, parameters={**request.parameters, **forwarded})
         return request
@@ -181,7 +188,7 @@ def _told(
     if not in_band:
         raise refused from None
     answer = pb.ModelStreamInferResponse(error_message=refused.message)
-    answer.infer_response.id = asked.id if asked else ""
+    answer.infer_response.id = asked.id[:SHOWN_ID] if asked else ""
     return answer
 
 

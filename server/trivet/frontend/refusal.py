@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from trivet.errors import EngineFailed, InvalidInput, ServeError
+from trivet.frontend.unfolding import LOOKED_AT_BYTES, has_more_fields
 
 log = logging.getLogger("trivet.frontend")
 
 _M = TypeVar("_M", bound=Message)
 
+SHOWN_ID = 1024  # characters of a request's id that a refusal repeats
+MAX_FIELDS = 10_000  # of a message that no setting limits: a load with its files, settings
 
-def parse(kind: type[_M], message: bytes) -> _M:
-    """Read a message. Raises InvalidInput for bytes that are none of this kind."""
+
+def parse(
+    kind: type[_M], message: bytes, most: int = MAX_FIELDS, inside: Collection[int] = ()
+) -> _M:
+    """Read a message.
+
+    most: fields that a large one may have, with those of the messages in its fields `inside`.
+    Raises InvalidInput for bytes that are no message of this kind, or one of more fields.
+    """
+    if len(message) > LOOKED_AT_BYTES and has_more_fields(message, most, inside):
+        raise InvalidInput(
+            f"the {len(message)} bytes received are more than {most} fields, or none that a client"
+            f" writes; no {kind.DESCRIPTOR.full_name} within this server's limits"
+            " (trivet serve --help) has as many: split it"
+        )
     try:
         return kind.FromString(message)
     except DecodeError:
@@ -55,4 +72,4 @@ def infer_refusal(error: Exception, request_id: str, model: str) -> ServeError:
     failure = refusal(error, f"model '{model}'")
     if isinstance(error, ServeError) and not isinstance(error, InvalidInput | EngineFailed):
         return failure
-    return with_prefix(f"[request id: {request_id or '<id_unknown>'}] ", failure)
+    return with_prefix(f"[request id: {request_id[:SHOWN_ID] or '<id_unknown>'}] ", failure)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from trivet.errors import InvalidInput
 from trivet.frontend.concurrency import MAX_IN_FLIGHT, answer_all, answer_stream
+from trivet.frontend.limits import Limits
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
 from trivet.frontend.refusal import parse, refusal, with_prefix
 from trivet.frontend.text_tasks import EMBED, FILL_MASK, TEXT, R, Task, fill_cost
@@ -27,9 +28,11 @@ from trivet_protos.generated import text_pb2 as pb
 _SERVICE = "/trivet.v1.TextService/"
 _TOKENIZERS = "tokenizers"  # the backend whose time is told as tokenize_us
 _DEFAULT_TOP_K = 5
+_FIELDS_BESIDE_TEXTS = 16
 
 Asked = pb.FillMaskRequest | pb.EmbedRequest
 AskedOne = pb.FillMaskStreamRequest | pb.EmbedStreamRequest
+_Many = TypeVar("_Many", pb.FillMaskRequest, pb.EmbedRequest)
 AnswerOne = pb.FillMaskStreamResponse | pb.EmbedStreamResponse
 
 
@@ -41,12 +44,14 @@ class Text:
         registry: Registry,
         draining: asyncio.Event,
         tracer: Tracer,
+        limits: Limits,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         """max_in_flight: texts of one call that are being answered at the same time."""
         self._registry = registry
         self._draining = draining
         self._tracer = tracer
+        self._limits = limits
         self._max_in_flight = max_in_flight
         self._tokenizers: WeakKeyDictionary[Model, frozenset[str]] = WeakKeyDictionary()
 
@@ -59,14 +64,14 @@ class Text:
         }
 
     async def fill_mask(self, message: bytes, call: Call) -> bytes:
-        asked = parse(pb.FillMaskRequest, message)
+        asked = self._read(pb.FillMaskRequest, message)
         answer = pb.FillMaskResponse(model_name=asked.model or FILL_MASK.default_model)
         parameters = _mask_parameters(asked)
         answer.model_version = await self._all(FILL_MASK, asked, answer.results.add, parameters)
         return answer.SerializeToString()
 
     async def embed(self, message: bytes, call: Call) -> bytes:
-        asked = parse(pb.EmbedRequest, message)
+        asked = self._read(pb.EmbedRequest, message)
         answer = pb.EmbedResponse(model_name=asked.model or EMBED.default_model)
         parameters = {"truncate": asked.truncate}
         answer.model_version = await self._all(EMBED, asked, answer.results.add, parameters)
@@ -97,6 +102,13 @@ class Text:
 
         return self._stream(messages, answer)
 
+    def _read(self, kind: type[_Many], message: bytes) -> _Many:
+        """A call of many texts. Raises InvalidInput also for too many."""
+        asked = parse(kind, message, self._limits.max_bytes_elements + _FIELDS_BESIDE_TEXTS)
+        self._limits.check_texts(len(asked.texts), "")
+        self._limits.check_name(asked.model, "a model's name", "")
+        return asked
+
     async def _all(
         self, task: Task[R], asked: Asked, add: Callable[[], R], parameters: Parameters
     ) -> int:
@@ -122,6 +134,8 @@ class Text:
         self, task: Task[R], asked: AskedOne, answer: AnswerOne, result: R, parameters: Parameters
     ) -> None:
         """Answer one text of a stream."""
+        self._limits.check_name(asked.id, "a request's id", "")
+        self._limits.check_name(asked.model, "a model's name", "")
         answer.id = asked.id
         answer.model_name = asked.model or task.default_model
         with self._registry.acquire(answer.model_name, _version(asked)) as model:
