@@ -35,8 +35,8 @@ from trivet.scheduling.resources import ResourcePool
 from trivet.telemetry.logs import Log
 from trivet.telemetry.trace_settings import TraceSettings
 from trivet.telemetry.tracing import Tracer
-from trivet.transport.grpcio import serving
 from trivet.transport.options import Options, exposure
+from trivet.transport.serving import serving
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import argparse
 
 from trivet.cli.flags.flag import Flag
 from trivet.cli.flags.values import boolean, port, positive_setting, setting
-from trivet.transport.options import Compression, Options
+from trivet.transport.options import Compression, Options, Transport
 
 _OPTIONS = Options()
 
@@ -20,6 +20,15 @@ def compression(text: str) -> Compression:
         raise argparse.ArgumentTypeError(f"'{text}' is no level; give one of {names}") from None
 
 
+def transport(text: str) -> Transport:
+    """A transport by its name."""
+    try:
+        return Transport(text)
+    except ValueError:
+        names = " or ".join(Transport)
+        raise argparse.ArgumentTypeError(f"'{text}' is no transport; give {names}") from None
+
+
 FLAGS = (
     Flag(
         name="allow-grpc",
@@ -27,6 +36,15 @@ FLAGS = (
         parse=boolean,
         default=True,
         help="serve gRPC (default: true); false is refused, since there is no other protocol here",
+    ),
+    Flag(
+        name="transport",
+        metavar="|".join(Transport),
+        parse=transport,
+        default=_OPTIONS.transport,
+        help="the library that speaks HTTP/2: grpcio, or h2corn, which takes a fraction of the CPU"
+        " per call, reads certificates only at the start, and knows neither connection age nor ping"
+        " strikes (default: %(default)s)",
     ),
     Flag(
         name="grpc-address",

@@ -24,6 +24,7 @@ def grpc_options(args: argparse.Namespace) -> Options:
         max_message_bytes=args.grpc_max_message_bytes,
         max_concurrent_streams=args.grpc_max_concurrent_streams,
         grace_s=args.exit_timeout_secs,
+        transport=args.transport,
     )
 
 

@@ -51,6 +51,7 @@ VALUES = {
     "grpc-infer-response-compression-level": "medium",
     "grpc-restricted-protocol": "health,statistics:key=value",
     "rate-limit": "off",
+    "transport": "h2corn",
     "rate-limit-resource": "R1:10:0",
     "model-control-mode": "none",
     "log-format": "default",
