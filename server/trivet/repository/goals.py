@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from trivet.config import ModelConfig
 from trivet.errors import Fault
 from trivet.repository.inspection import Inspected
-from trivet.repository.loads import revision_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Goal:
 def goals(models: Iterable[Inspected], order: Sequence[str]) -> tuple[Goal, ...]:
     """One for each model, members before the pipelines that call them."""
     by_name = {model.name: model for model in models}
-    ordered = [*order, *(name for name in by_name if name not in set(order))]
+    ordered = (*order, *sorted(by_name.keys() - set(order)))
     return tuple(_goal(by_name[name]) for name in ordered)
 
 
@@ -79,4 +78,4 @@ def with_members(names: Iterable[str], models: Mapping[str, Inspected]) -> set[s
 def _goal(model: Inspected) -> Goal:
     if model.own_faults:
         return Goal(model, {}, model.own_faults)
-    return Goal(model, {version: revision_of(model, version) for version in model.versions})
+    return Goal(model, model.revisions)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
 from trivet.backend.contract import Backend, LoadContext
 from trivet.config import InstanceKind, ModelConfig
@@ -16,7 +17,7 @@ from trivet.model.completion import completed
 from trivet.model.labels import labels_of
 from trivet.model.warm_up import samples_of
 from trivet.model.wiring import check_wiring
-from trivet.repository.aliases import check_aliases
+from trivet.repository.aliases import check_aliases, without_aliases
 from trivet.repository.layout import ModelFolder, Snapshot
 from trivet.repository.versions import load_order, missing, wanted
 
@@ -29,12 +30,14 @@ class Inspected:
 
     config: None if it could not be read; completed by the artifact if that was opened.
     versions: those that would be served, ascending. backends: of each of them, by name.
+    revisions: what each of them consists of, in one word: another word, other answers.
     """
 
     folder: ModelFolder
     config: ModelConfig | None
     versions: tuple[int, ...]
     backends: Mapping[int, str] = field(default_factory=dict)
+    revisions: Mapping[int, str] = field(default_factory=dict)
     faults: tuple[Fault, ...]
 
     @property
@@ -120,8 +123,26 @@ def inspect_alone(folder: ModelFolder, installed: Collection[str]) -> Inspected:
             _check_devices(config, faults)
             _check_artifacts(folder, config, backends, faults)
     return Inspected(
-        folder=folder, config=config, versions=versions, backends=backends, faults=tuple(faults)
+        folder=folder,
+        config=config,
+        versions=versions,
+        backends=backends,
+        revisions=_revisions(folder, config, versions) if config else {},
+        faults=tuple(faults),
     )
+
+
+def _revisions(
+    folder: ModelFolder, config: ModelConfig, versions: Iterable[int]
+) -> Mapping[int, str]:
+    """The config counts as it is read, so comments do not; nor does what only says which versions
+    there are and what they are called.
+    """
+    shared = "\0".join((str(folder.path), repr(without_aliases(config)), folder.shared))
+    return {
+        version: blake2b(f"{shared}\0{folder.prints[version]}".encode(), digest_size=16).hexdigest()
+        for version in versions
+    }
 
 
 def faults_of_error(error: Exception, where: str, backend: str) -> tuple[Fault, ...]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 
 from trivet.config_file import Faults
 from trivet.errors import Fault
@@ -106,6 +107,7 @@ class Reader:
         self._repositories = repositories
         self._models: dict[Path, _Model] = {}
         self._last: dict[Path, _Listing] = {}
+        self._looking = Lock()  # looks may be asked for in several threads
 
     def read(self, faults: Faults) -> Snapshot:
         """Look at every model; hidden entries, unfinished ones and plain files are passed over.
@@ -115,6 +117,10 @@ class Reader:
         could be read before and cannot now counts as it was (`Snapshot.away`).
         Raises InvalidConfig naming every repository that never could be read.
         """
+        with self._looking:
+            return self._read(faults)
+
+    def _read(self, faults: Faults) -> Snapshot:
         unreadable = Faults()
         listings = {path: self._listing(path, unreadable, faults) for path in self._repositories}
         unreadable.raise_if_any()

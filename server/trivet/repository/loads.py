@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from hashlib import blake2b
 
 from trivet.backend.contract import LoadContext
 from trivet.config import ModelConfig
@@ -13,7 +12,6 @@ from trivet.errors import Fault, InvalidConfig, ServeError
 from trivet.model.loading import Loader
 from trivet.model.model import Model
 from trivet.model.wiring import check_wiring
-from trivet.repository.aliases import without_aliases
 from trivet.repository.inspection import Inspected, LoadBackend, faults_of_error
 from trivet.repository.registry import Registry
 
@@ -28,18 +26,6 @@ class CannotStart(Exception):
         super().__init__("; ".join(map(str, faults)))
         self.faults = faults
         self.cause = cause
-
-
-def revision_of(model: Inspected, version: int) -> str:
-    """What a version consists of, in one word: another word, other answers.
-
-    The config counts as it is read, so comments do not; nor does what only says which versions
-    there are and what they are called. The model's config is not None.
-    """
-    assert model.config is not None
-    config = repr(without_aliases(model.config))
-    parts = (str(model.folder.path), config, model.folder.shared, model.folder.prints[version])
-    return blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
 class Loads:

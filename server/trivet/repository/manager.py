@@ -210,17 +210,19 @@ class Manager:
             return
         name, desired = goal.model.name, self._desired(goal)
         held = self._held[name]
-        pinned = {
-            step.version
-            for model in self._registry.models()
-            for step in model.config.steps
-            if step.model == name
-        }
         while isinstance(action := next_action(desired, held), Unload):
-            if action.version in pinned:
+            if self._is_pinned(name, action.version):
                 return
             if held.pop(action.version).serving:
                 self._depart(name, action.version)
+
+    def _is_pinned(self, name: str, version: int) -> bool:
+        """Whether a pipeline that serves calls this version by its number."""
+        return any(
+            (step.model, step.version) == (name, version)
+            for model in self._registry.models()
+            for step in model.config.steps
+        )
 
     def _relabel(self, goal: Goal) -> None:
         """What only says which versions there are and what they are called takes no new load."""

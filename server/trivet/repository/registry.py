@@ -213,7 +213,12 @@ class Registry:
         """The ready versions of one model, ascending. Raises NotFound for an unknown model."""
         if name not in self._models:
             raise NotFound(_unknown(name))
-        return {model.version: model for model in self.models() if model.config.name == name}
+        versions = sorted(self._models[name].items())
+        return {
+            number: entry.model
+            for number, entry in versions
+            if entry.model is not None and entry.state is State.READY
+        }
 
     def number_of(self, name: str, version: Asked) -> int | None:
         """The version that is meant: an alias's is looked up in the latest ready version's config.
