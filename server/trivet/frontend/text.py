@@ -1,39 +1,34 @@
 """trivet.v1.TextService: text in, answers out.
 
 Every text becomes a request of its own to a pipeline model, so that it is batched with everybody
-else's texts of like length.
+else's texts of like length. What the tasks are is in `text_tasks`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
-
-import numpy as np
 
 from trivet.errors import InvalidInput
 from trivet.frontend.concurrency import MAX_IN_FLIGHT, answer_all, answer_stream
 from trivet.frontend.limits import Limits
-from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
+from trivet.frontend.method import Answers, BidiStream, Call, Method, Methods, Unary
 from trivet.frontend.refusal import parse, refusal, with_prefix
-from trivet.frontend.text_tasks import EMBED, FILL_MASK, TEXT, R, Task, fill_cost
+from trivet.frontend.text_tasks.cost import fill_cost
+from trivet.frontend.text_tasks.table import TASKS
+from trivet.frontend.text_tasks.task import I, R, Task
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
-from trivet.request import InferRequest, Parameters
+from trivet.request import InferRequest, InferResponse, Parameters, Tensors
 from trivet.telemetry.tracing import Tracer
 from trivet_protos.generated import text_pb2 as pb
 
 _SERVICE = "/trivet.v1.TextService/"
 _TOKENIZERS = "tokenizers"  # the backend whose time is told as tokenize_us
-_DEFAULT_TOP_K = 5
-_FIELDS_BESIDE_TEXTS = 16
-
-Asked = pb.FillMaskRequest | pb.EmbedRequest
-AskedOne = pb.FillMaskStreamRequest | pb.EmbedStreamRequest
-_Many = TypeVar("_Many", pb.FillMaskRequest, pb.EmbedRequest)
-AnswerOne = pb.FillMaskStreamResponse | pb.EmbedStreamResponse
+_FIELDS_BESIDE_ITEMS = 16
 
 
 class Text:
@@ -56,115 +51,79 @@ class Text:
         self._tokenizers: WeakKeyDictionary[Model, frozenset[str]] = WeakKeyDictionary()
 
     def methods(self) -> Methods:
-        return {
-            f"{_SERVICE}FillMask": Unary(self.fill_mask),
-            f"{_SERVICE}Embed": Unary(self.embed),
-            f"{_SERVICE}FillMaskStream": BidiStream(self.fill_mask_stream),
-            f"{_SERVICE}EmbedStream": BidiStream(self.embed_stream),
-        }
+        """Two of each task: a call of many items, and a stream."""
+        table: dict[str, Method] = {}
+        for task in TASKS:
+            table[f"{_SERVICE}{task.name}"] = Unary(partial(self._many, task))
+            table[f"{_SERVICE}{task.name}Stream"] = BidiStream(partial(self._stream, task))
+        return table
 
-    async def fill_mask(self, message: bytes, call: Call) -> bytes:
-        asked = self._read(pb.FillMaskRequest, message)
-        answer = pb.FillMaskResponse(model_name=asked.model or FILL_MASK.default_model)
-        parameters = _mask_parameters(asked)
-        answer.model_version = await self._all(FILL_MASK, asked, answer.results.add, parameters)
-        return answer.SerializeToString()
+    async def _many(self, task: Task[Any, Any], message: bytes, call: Call) -> bytes:
+        asked, items = self._read(task, message)
+        answer = task.messages.response(model_name=asked.model or task.default_model)
+        answer.model_version = await self._all(task, asked, items, answer.results.add)
+        return bytes(answer.SerializeToString())
 
-    async def embed(self, message: bytes, call: Call) -> bytes:
-        asked = self._read(pb.EmbedRequest, message)
-        answer = pb.EmbedResponse(model_name=asked.model or EMBED.default_model)
-        parameters = {"truncate": asked.truncate}
-        answer.model_version = await self._all(EMBED, asked, answer.results.add, parameters)
-        return answer.SerializeToString()
-
-    def fill_mask_stream(self, messages: AsyncIterator[bytes], call: Call) -> Answers:
+    def _stream(self, task: Task[Any, Any], messages: AsyncIterator[bytes], call: Call) -> Answers:
         async def answer(message: bytes) -> bytes:
-            answer = pb.FillMaskStreamResponse()
+            answer = task.messages.stream_response()
             try:
-                asked = parse(pb.FillMaskStreamRequest, message)
-                await self._one(FILL_MASK, asked, answer, answer.result, _mask_parameters(asked))
+                asked = parse(task.messages.stream_request, message)
+                await self._one(task, asked, answer)
             except Exception as error:
-                _fill_error(answer.error, error, FILL_MASK.name)
-            return answer.SerializeToString()
+                _fill_error(answer.error, error, task.name)
+            return bytes(answer.SerializeToString())
 
-        return self._stream(messages, answer)
+        return answer_stream(
+            messages, answer, in_order=False, draining=self._draining, limit=self._max_in_flight
+        )
 
-    def embed_stream(self, messages: AsyncIterator[bytes], call: Call) -> Answers:
-        async def answer(message: bytes) -> bytes:
-            answer = pb.EmbedStreamResponse()
-            try:
-                asked = parse(pb.EmbedStreamRequest, message)
-                parameters = {"truncate": asked.truncate}
-                await self._one(EMBED, asked, answer, answer.result, parameters)
-            except Exception as error:
-                _fill_error(answer.error, error, EMBED.name)
-            return answer.SerializeToString()
-
-        return self._stream(messages, answer)
-
-    def _read(self, kind: type[_Many], message: bytes) -> _Many:
-        """A call of many texts. Raises InvalidInput also for too many."""
-        asked = parse(kind, message, self._limits.max_bytes_elements + _FIELDS_BESIDE_TEXTS)
-        self._limits.check_texts(len(asked.texts), "")
+    def _read(self, task: Task[I, R], message: bytes) -> tuple[Any, Sequence[I]]:
+        """A call of many items. Raises InvalidInput also for none, and for too many."""
+        most = self._limits.max_bytes_elements * task.fields_per_item + _FIELDS_BESIDE_ITEMS
+        asked = parse(task.messages.request, message, most, task.inside)
+        items = task.items(asked)
+        self._limits.check_texts(len(items), "")
         self._limits.check_name(asked.model, "a model's name", "")
-        return asked
+        if not items:
+            one = task.field.removesuffix("s")
+            raise InvalidInput(f"{task.name}: {task.field} is empty; send at least one {one}")
+        return asked, items
 
     async def _all(
-        self, task: Task[R], asked: Asked, add: Callable[[], R], parameters: Parameters
+        self, task: Task[I, R], asked: Any, items: Sequence[I], add: Callable[[], R]
     ) -> int:
-        """Answer every text of a call into a result made by `add`; return the version that did."""
-        if not asked.texts:
-            raise InvalidInput(f"{task.name}: texts is empty; send at least one text")
-        name, version = asked.model or task.default_model, _version(asked)
+        """Answer every item of a call into a result made by `add`; return the version that did."""
+        name, version = asked.model or task.default_model, _version(asked.version)
         with self._registry.acquire(name, version) as model:
-            task.check(model.config)
-            results = [add() for _ in asked.texts]
+            task.check(model.config, asked)
+            asking = self._asking(model, "")
+            results = [add() for _ in items]
 
-            async def answer(index: int, text: str) -> None:
+            async def answer(index: int, item: I) -> None:
                 try:
-                    await self._answer(task, model, text, "", parameters, results[index])
+                    await task.answer(asking, item, asked, results[index])
                 except Exception as error:
-                    where = f"texts[{index}]: "
+                    where = f"{task.field}[{index}]: "
                     raise with_prefix(where, refusal(error, f"model '{name}'")) from None
 
-            await answer_all(asked.texts, answer, self._max_in_flight)
+            await answer_all(items, answer, self._max_in_flight)
             return model.version
 
-    async def _one(
-        self, task: Task[R], asked: AskedOne, answer: AnswerOne, result: R, parameters: Parameters
-    ) -> None:
-        """Answer one text of a stream."""
+    async def _one(self, task: Task[Any, Any], asked: Any, answer: Any) -> None:
+        """Answer one item of a stream into the result of `answer`."""
         self._limits.check_name(asked.id, "a request's id", "")
         self._limits.check_name(asked.model, "a model's name", "")
         answer.id = asked.id
         answer.model_name = asked.model or task.default_model
-        with self._registry.acquire(answer.model_name, _version(asked)) as model:
+        with self._registry.acquire(answer.model_name, _version(asked.version)) as model:
             answer.model_version = model.version
-            task.check(model.config)
-            await self._answer(task, model, asked.text, asked.id, parameters, result)
+            task.check(model.config, asked)
+            asking = self._asking(model, asked.id)
+            await task.answer(asking, task.item(asked), asked, answer.result)
 
-    async def _answer(
-        self,
-        task: Task[R],
-        model: Model,
-        text: str,
-        request_id: str,
-        parameters: Parameters,
-        result: R,
-    ) -> None:
-        response = await self._tracer.infer(
-            model,
-            InferRequest(
-                model=model.config.name,
-                version=model.version,
-                id=request_id,
-                inputs={TEXT: np.array([[text.encode()]], dtype=object)},
-                outputs=tuple(task.outputs),
-                parameters=parameters,
-            ),
-        )
-        task.fill(result, response.outputs)
-        fill_cost(result.cost, response, self._tokenizers_of(model))
+    def _asking(self, model: Model, request_id: str) -> _Asking:
+        return _Asking(self._tracer, model, request_id, self._tokenizers_of(model))
 
     def _tokenizers_of(self, model: Model) -> frozenset[str]:
         """Which members of a pipeline make tokens; looked up once per version."""
@@ -180,31 +139,42 @@ class Text:
                     found.add(name)
         return self._tokenizers.setdefault(model, frozenset(found))
 
-    def _stream(
-        self,
-        messages: AsyncIterator[bytes],
-        answer: Callable[[bytes], Coroutine[Any, Any, bytes]],
-    ) -> Answers:
-        return answer_stream(
-            messages,
-            answer,
-            in_order=False,
-            draining=self._draining,
-            limit=self._max_in_flight,
+
+class _Asking:
+    """See `text_tasks.task.Asking`."""
+
+    def __init__(
+        self, tracer: Tracer, model: Model, request_id: str, tokenizers: frozenset[str]
+    ) -> None:
+        self._tracer = tracer
+        self._model = model
+        self._request_id = request_id
+        self._tokenizers = tokenizers
+
+    async def infer(
+        self, inputs: Tensors, outputs: Sequence[str], parameters: Parameters
+    ) -> InferResponse:
+        model = self._model
+        request = InferRequest(
+            model=model.config.name,
+            version=model.version,
+            id=self._request_id,
+            inputs=inputs,
+            outputs=tuple(outputs),
+            parameters=parameters,
         )
+        return await self._tracer.infer(model, request)
+
+    def fill_cost(self, cost: pb.Cost, response: InferResponse) -> None:
+        fill_cost(cost, response, self._tokenizers)
 
 
-def _version(asked: Asked | AskedOne) -> int | None:
-    if asked.version < 0:
+def _version(asked: int) -> int | None:
+    if asked < 0:
         raise InvalidInput(
-            f"version {asked.version} is no positive integer; send one such as 1, or 0 for the"
-            " latest"
+            f"version {asked} is no positive integer; send one such as 1, or 0 for the latest"
         )
-    return asked.version or None
-
-
-def _mask_parameters(asked: pb.FillMaskRequest | pb.FillMaskStreamRequest) -> Parameters:
-    return {"top_k": asked.top_k or _DEFAULT_TOP_K, "truncate": asked.truncate}
+    return asked or None
 
 
 def _fill_error(target: pb.Error, error: Exception, where: str) -> None:

@@ -1,0 +1,11 @@
+"""Every task of trivet.v1.TextService. One more task is one more module, and one more line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trivet.frontend.text_tasks.embed import EMBED
+from trivet.frontend.text_tasks.fill_mask import FILL_MASK
+from trivet.frontend.text_tasks.task import Task
+
+TASKS: tuple[Task[Any, Any], ...] = (FILL_MASK, EMBED)
