@@ -21,6 +21,7 @@ class Telling:
         self._registry = registry
         self._logged: dict[tuple[str, int], str] = {}  # what the log was told last
         self._noted: set[str] = set()
+        self._away: set[str] = set()
         self._left_out: list[Fault] = []
         self._quiet = False
         self.faults: dict[str, list[Fault]] = {}  # by model; "" for what belongs to none
@@ -69,8 +70,10 @@ class Telling:
         """Models that serve on although their repository cannot be read."""
         for name, fault in reasons.items():
             self._registry.away(name, str(fault))
-        for repository in {fault.where: fault for fault in reasons.values()}.values():
-            self._log("repository_away", repository.where, NO_VERSION, [repository])
+        away = {str(fault) for fault in reasons.values()}
+        for reason in sorted(away - self._away):
+            log.error("repository_away", extra={"fault": reason})
+        self._away = away
 
     def clean_up(self, snapshot: Snapshot, names: Collection[str] | None) -> None:
         """Show no more what is neither served nor there; show what is there and not asked for."""

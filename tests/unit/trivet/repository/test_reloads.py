@@ -342,11 +342,15 @@ async def test_a_repository_that_is_away_is_served_on_and_told_once(
     assert await bed.echo("a") == 1
     told = [r for r in caplog.records if r.message == "repository_away"]
     assert len(told) == 1
+    assert "served as it was last seen" in told[0].fault  # type: ignore[attr-defined]
     (tmp_path / "gone").rename(tmp_path / "one")
     opened = len(bed.opened)
     await bed.follow()
     assert set(bed.index().values()) == {"READY"}
     assert len(bed.opened) == opened
+    (tmp_path / "one").rename(tmp_path / "gone")
+    await bed.follow()
+    assert len([r for r in caplog.records if r.message == "repository_away"]) == 2
     await bed.end()
 
 
