@@ -18,6 +18,8 @@ import pytest
 
 from tests.harness.repositories import add_model, fake_config, pipeline_config
 from tests.harness.server import ServerProcess, serving
+from tests.harness.transports import chosen, serving_on
+from trivet.transport.options import Transport
 from trivet_client import AsyncClient, Client, Failure, InferRequest, InferResult
 from trivet_client.errors import Cancelled, NotFound, TrivetError, Unavailable
 from trivet_protos.generated import health_pb2
@@ -30,6 +32,13 @@ SLOW = 150  # elements; as many milliseconds in the model "slow"
 ENDLESS = 600_000  # ten minutes
 UNARY, STREAMED = 8, 4
 CALLERS = 32
+
+
+@pytest.fixture(autouse=True, params=Transport)
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    """Every transport keeps the same promise."""
+    with serving_on(request.param) as chosen:
+        yield chosen
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +256,9 @@ def starting(repository: Path) -> Iterator[tuple[subprocess.Popen[str], str, Hea
     options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
     with (
         subprocess.Popen(
-            [*command, "--grpc-port", port], stdout=subprocess.PIPE, text=True
+            [*command, "--grpc-port", port, "--transport", chosen()],
+            stdout=subprocess.PIPE,
+            text=True,
         ) as process,
         grpc.insecure_channel(address, options=options) as channel,
     ):

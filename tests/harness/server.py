@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.harness.transports import chosen
+
 READY = re.compile(r"serving on (unix:\S+|\S+:\d+)")
 STOP_SECONDS = 30
 
@@ -51,7 +53,10 @@ def serving(repository: Path, *flags: str, log: Path | None = None) -> Iterator[
     command = [sys.executable, "-m", "trivet", "serve", "--model-repository", str(repository)]
     stderr = log.open("w") if log else None
     process = subprocess.Popen(
-        [*command, "--grpc-port", "0", *flags], stdout=subprocess.PIPE, stderr=stderr, text=True
+        [*command, "--grpc-port", "0", "--transport", chosen(), *flags],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
     )
     try:
         yield ServerProcess(_address(process), process)
