@@ -3,13 +3,14 @@
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup extras demo serve test test-all lint format bench protos lock clean
+.PHONY: help setup extras demo serve test test-all lint format bench fuzz protos lock clean
 
 # The first interpreter that is 3.11 or later; PYTHON=... on the command line chooses another.
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
     $(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 BIN := .venv/bin
 EXAMPLES := model_repository/examples
+FUZZ_SECONDS ?= 600
 # Of pip's lines, those that show progress.
 SHORTER := sed -nE 's/^Collecting ([^ ]+).*/  \1/p; /^ERROR/p'
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 \
@@ -66,12 +67,22 @@ format: setup ## put the code into the house style
 bench: setup ## measure, and print ratios within one run
 	$(BIN)/python -m tests.bench
 
+fuzz: .venv/fuzz ## try bytes for FUZZ_SECONDS (600), looking for some that break the server
+	PYTHONPATH=.venv/fuzz $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+.venv/fuzz: .venv/trivet .lock/fuzz.txt
+	@rm -rf $@
+	@$(BIN)/pip install --disable-pip-version-check --quiet --target $@ --no-deps --require-hashes -r .lock/fuzz.txt
+	@touch $@
+
 protos: setup ## generate the code of protos/ again
 	$(BIN)/python protos/generate.py
 
 lock: ## resolve the dependencies again (needs uv)
 	$(COMPILE) --extra server --extra onnxruntime --extra workshop --group dev --upgrade -o .lock/dev.txt
 	$(COMPILE) --all-extras --constraint .lock/dev.txt --upgrade -o .lock/extras.txt
+	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links --upgrade -o .lock/fuzz.txt
 
 clean: ## remove the environment and what was built
 	rm -rf .venv $(EXAMPLES)/*/[0-9]*
