@@ -59,10 +59,16 @@ class Answer:
 
     async def only(self, message: bytes, trailers: Trailers) -> None:
         """Send the one message of a unary call, and that it went well."""
-        await self._begin()
-        self._state = _State.WHOLE
-        await self._put(self._body(message, more=False))
-        await self._end(_trailers(trailers) if trailers else _OK)
+        send = self._send
+        try:  # written out, since this is what nearly every call does
+            self._state = _State.STARTED
+            await send(_STARTS[self._encoding])
+            self._state = _State.WHOLE
+            await send(self._body(message, more=False))
+            self._state = _State.ENDED
+            await send(_trailers(trailers) if trailers else _OK)
+        except Exception:
+            raise Gone from None
 
     async def write(self, message: bytes) -> None:
         """Send one of many messages. Waits while the caller does not read."""
