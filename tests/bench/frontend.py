@@ -1,10 +1,11 @@
 """What a call costs the server: CPU per call, calls per second and one caller's latency.
 
-    python -m tests.bench.frontend [--rounds 3] [--seconds 1.5]
+    python -m tests.bench.frontend [--rounds 3] [--seconds 1.5] [--examples DIR]
 
 A bare grpc.aio servicer with generated code against the whole server over a model that echoes, on
 each transport: in turn within each round, ratios taken round by round, medians of the rounds. The
 load comes from this process (`tests.bench.http2`), the CPU is that of the server's process alone.
+--examples measures texts instead: real embeddings on both transports, ratios to grpcio's.
 Calls per second is what two processes on a busy machine reached, and a lower bound of the ratio.
 """
 
@@ -25,8 +26,10 @@ import numpy as np
 from tests.bench import http2
 from tests.harness.repositories import add_model, fake_config
 from tests.harness.server import ServerProcess, serving
+from tests.harness.texts import text_of
 from trivet.transport.options import Transport
 from trivet_protos.generated import grpc_service_pb2 as pb
+from trivet_protos.generated.text_pb2 import EmbedRequest
 
 IN_FLIGHT = 64
 SMALL, LARGE = 16, 16_384  # elements: 64 bytes and 64 KiB
@@ -34,7 +37,9 @@ LONE_CALLS = 400
 
 _UNARY = "/inference.GRPCInferenceService/ModelInfer"
 _STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+_EMBED = "/trivet.v1.TextService/Embed"
 _BARE = "bare"
+TEXT_TOKENS, VECTOR_BYTES = 8, 4 * 384
 
 
 @dataclass(frozen=True)
@@ -138,20 +143,46 @@ def measure(servers: dict[str, ServerProcess], rounds: int, seconds: float) -> N
         tell(name, times, lone[_BARE], "us median", wanted_us)
 
 
+def measure_texts(servers: dict[str, ServerProcess], rounds: int, seconds: float) -> None:
+    """Real embeddings: many callers' texts per second and CPU, and one caller's median."""
+    asked = EmbedRequest(model="embed", texts=[text_of(TEXT_TOKENS)]).SerializeToString()
+
+    def load(address: str, s: float) -> int:
+        return http2.unary(address, _EMBED, asked, VECTOR_BYTES, IN_FLIGHT, s)
+
+    costs: dict[str, list[Cost]] = {name: [] for name in servers}
+    lone: dict[str, list[float]] = {name: [] for name in servers}
+    for _ in range(rounds):
+        for name, server in servers.items():
+            costs[name].append(cost(server, load, seconds))
+            times = http2.latencies_s(server.address, _EMBED, asked, LONE_CALLS // 4)
+            lone[name].append(1e6 * statistics.median(times))
+    base = Transport.GRPCIO
+    print(f"embedding of {TEXT_TOKENS} tokens, {IN_FLIGHT} callers, and one caller's median")
+    for name in servers:
+        rates, base_rates = ([each.calls_per_s for each in costs[of]] for of in (name, base))
+        tell(name, rates, base_rates, "texts/s")
+        cpu, base_cpu = ([each.cpu_us for each in costs[of]] for of in (name, base))
+        tell("", cpu, base_cpu, "us CPU/text")
+        tell("", lone[name], lone[base], "us alone")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each load in each round")
+    parser.add_argument("--examples", type=Path, help="a repository with the model embed")
     args = parser.parse_args()
     with ExitStack() as stack:
-        repository = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        add_model(repository, "echo", fake_config(max_batch_size=64))
-        log = repository / "stderr.log"
-        servers = {_BARE: stack.enter_context(bare())}
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        repository = args.examples or folder / "models"
+        if not args.examples:
+            add_model(repository, "echo", fake_config(max_batch_size=64))
+        servers = {} if args.examples else {_BARE: stack.enter_context(bare())}
         for transport in Transport:
-            flags = ("--transport", transport)
+            flags, log = ("--transport", transport), folder / f"{transport}.log"
             servers[transport] = stack.enter_context(serving(repository, *flags, log=log))
-        measure(servers, args.rounds, args.seconds)
+        (measure_texts if args.examples else measure)(servers, args.rounds, args.seconds)
 
 
 if __name__ == "__main__":
