@@ -2,12 +2,39 @@
 # fmt: off
 # ruff: noqa
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class Aggregation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AGGREGATION_UNSPECIFIED: _ClassVar[Aggregation]
+    AGGREGATION_NONE: _ClassVar[Aggregation]
+    AGGREGATION_SIMPLE: _ClassVar[Aggregation]
+    AGGREGATION_FIRST: _ClassVar[Aggregation]
+    AGGREGATION_MAX: _ClassVar[Aggregation]
+    AGGREGATION_AVERAGE: _ClassVar[Aggregation]
+
+class LongText(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LONG_TEXT_UNSPECIFIED: _ClassVar[LongText]
+    LONG_TEXT_REFUSE: _ClassVar[LongText]
+    LONG_TEXT_TRUNCATE: _ClassVar[LongText]
+    LONG_TEXT_WINDOW: _ClassVar[LongText]
+AGGREGATION_UNSPECIFIED: Aggregation
+AGGREGATION_NONE: Aggregation
+AGGREGATION_SIMPLE: Aggregation
+AGGREGATION_FIRST: Aggregation
+AGGREGATION_MAX: Aggregation
+AGGREGATION_AVERAGE: Aggregation
+LONG_TEXT_UNSPECIFIED: LongText
+LONG_TEXT_REFUSE: LongText
+LONG_TEXT_TRUNCATE: LongText
+LONG_TEXT_WINDOW: LongText
 
 class FillMaskRequest(_message.Message):
     __slots__ = ("model", "version", "texts", "top_k", "truncate")
@@ -147,19 +174,333 @@ class EmbedResult(_message.Message):
     cost: Cost
     def __init__(self, embedding: _Optional[_Iterable[float]] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
 
+class ClassifyRequest(_message.Message):
+    __slots__ = ("model", "version", "texts", "text_pairs", "top_k", "truncate")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_PAIRS_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    text_pairs: _containers.RepeatedScalarFieldContainer[str]
+    top_k: int
+    truncate: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., text_pairs: _Optional[_Iterable[str]] = ..., top_k: _Optional[int] = ..., truncate: bool = ...) -> None: ...
+
+class ClassifyResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "results")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    results: _containers.RepeatedCompositeFieldContainer[ClassifyResult]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[ClassifyResult, _Mapping[str, object]]]] = ...) -> None: ...
+
+class ClassifyStreamRequest(_message.Message):
+    __slots__ = ("id", "model", "version", "text", "text_pair", "top_k", "truncate")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_PAIR_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    version: int
+    text: str
+    text_pair: str
+    top_k: int
+    truncate: bool
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., text_pair: _Optional[str] = ..., top_k: _Optional[int] = ..., truncate: bool = ...) -> None: ...
+
+class ClassifyStreamResponse(_message.Message):
+    __slots__ = ("id", "model_name", "model_version", "result", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model_name: str
+    model_version: int
+    result: ClassifyResult
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., result: _Optional[_Union[ClassifyResult, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
+
+class ClassifyResult(_message.Message):
+    __slots__ = ("labels", "cost")
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedCompositeFieldContainer[LabelScore]
+    cost: Cost
+    def __init__(self, labels: _Optional[_Iterable[_Union[LabelScore, _Mapping[str, object]]]] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
+
+class LabelScore(_message.Message):
+    __slots__ = ("label", "score")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    score: float
+    def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
+
+class TagTokensRequest(_message.Message):
+    __slots__ = ("model", "version", "texts", "aggregation", "long_text", "stride")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    AGGREGATION_FIELD_NUMBER: _ClassVar[int]
+    LONG_TEXT_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    aggregation: Aggregation
+    long_text: LongText
+    stride: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., aggregation: _Optional[_Union[Aggregation, str]] = ..., long_text: _Optional[_Union[LongText, str]] = ..., stride: _Optional[int] = ...) -> None: ...
+
+class TagTokensResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "results")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    results: _containers.RepeatedCompositeFieldContainer[TagTokensResult]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[TagTokensResult, _Mapping[str, object]]]] = ...) -> None: ...
+
+class TagTokensStreamRequest(_message.Message):
+    __slots__ = ("id", "model", "version", "text", "aggregation", "long_text", "stride")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    AGGREGATION_FIELD_NUMBER: _ClassVar[int]
+    LONG_TEXT_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    version: int
+    text: str
+    aggregation: Aggregation
+    long_text: LongText
+    stride: int
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., aggregation: _Optional[_Union[Aggregation, str]] = ..., long_text: _Optional[_Union[LongText, str]] = ..., stride: _Optional[int] = ...) -> None: ...
+
+class TagTokensStreamResponse(_message.Message):
+    __slots__ = ("id", "model_name", "model_version", "result", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model_name: str
+    model_version: int
+    result: TagTokensResult
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., result: _Optional[_Union[TagTokensResult, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
+
+class TagTokensResult(_message.Message):
+    __slots__ = ("spans", "cost")
+    SPANS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    spans: _containers.RepeatedCompositeFieldContainer[TaggedSpan]
+    cost: Cost
+    def __init__(self, spans: _Optional[_Iterable[_Union[TaggedSpan, _Mapping[str, object]]]] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
+
+class TaggedSpan(_message.Message):
+    __slots__ = ("label", "score", "start", "end", "text")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    score: float
+    start: int
+    end: int
+    text: str
+    def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class AnswerRequest(_message.Message):
+    __slots__ = ("model", "version", "questions", "passages", "long_text", "stride", "window", "top_k", "max_answer_tokens", "no_answer_threshold")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    PASSAGES_FIELD_NUMBER: _ClassVar[int]
+    LONG_TEXT_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    MAX_ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NO_ANSWER_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    questions: _containers.RepeatedScalarFieldContainer[str]
+    passages: _containers.RepeatedScalarFieldContainer[str]
+    long_text: LongText
+    stride: int
+    window: int
+    top_k: int
+    max_answer_tokens: int
+    no_answer_threshold: float
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., questions: _Optional[_Iterable[str]] = ..., passages: _Optional[_Iterable[str]] = ..., long_text: _Optional[_Union[LongText, str]] = ..., stride: _Optional[int] = ..., window: _Optional[int] = ..., top_k: _Optional[int] = ..., max_answer_tokens: _Optional[int] = ..., no_answer_threshold: _Optional[float] = ...) -> None: ...
+
+class AnswerResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "results")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    results: _containers.RepeatedCompositeFieldContainer[AnswerResult]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[AnswerResult, _Mapping[str, object]]]] = ...) -> None: ...
+
+class AnswerStreamRequest(_message.Message):
+    __slots__ = ("id", "model", "version", "question", "passage", "long_text", "stride", "window", "top_k", "max_answer_tokens", "no_answer_threshold")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    PASSAGE_FIELD_NUMBER: _ClassVar[int]
+    LONG_TEXT_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    MAX_ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NO_ANSWER_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    version: int
+    question: str
+    passage: str
+    long_text: LongText
+    stride: int
+    window: int
+    top_k: int
+    max_answer_tokens: int
+    no_answer_threshold: float
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., question: _Optional[str] = ..., passage: _Optional[str] = ..., long_text: _Optional[_Union[LongText, str]] = ..., stride: _Optional[int] = ..., window: _Optional[int] = ..., top_k: _Optional[int] = ..., max_answer_tokens: _Optional[int] = ..., no_answer_threshold: _Optional[float] = ...) -> None: ...
+
+class AnswerStreamResponse(_message.Message):
+    __slots__ = ("id", "model_name", "model_version", "result", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model_name: str
+    model_version: int
+    result: AnswerResult
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., result: _Optional[_Union[AnswerResult, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
+
+class AnswerResult(_message.Message):
+    __slots__ = ("answers", "no_answer_probability", "cost")
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    NO_ANSWER_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[AnswerSpan]
+    no_answer_probability: float
+    cost: Cost
+    def __init__(self, answers: _Optional[_Iterable[_Union[AnswerSpan, _Mapping[str, object]]]] = ..., no_answer_probability: _Optional[float] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
+
+class AnswerSpan(_message.Message):
+    __slots__ = ("text", "probability", "start", "end")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    probability: float
+    start: int
+    end: int
+    def __init__(self, text: _Optional[str] = ..., probability: _Optional[float] = ..., start: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
+
+class NextSentenceRequest(_message.Message):
+    __slots__ = ("model", "version", "texts", "next_texts", "truncate")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_TEXTS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    next_texts: _containers.RepeatedScalarFieldContainer[str]
+    truncate: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., next_texts: _Optional[_Iterable[str]] = ..., truncate: bool = ...) -> None: ...
+
+class NextSentenceResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "results")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    results: _containers.RepeatedCompositeFieldContainer[NextSentenceResult]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[NextSentenceResult, _Mapping[str, object]]]] = ...) -> None: ...
+
+class NextSentenceStreamRequest(_message.Message):
+    __slots__ = ("id", "model", "version", "text", "next_text", "truncate")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_TEXT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    version: int
+    text: str
+    next_text: str
+    truncate: bool
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., next_text: _Optional[str] = ..., truncate: bool = ...) -> None: ...
+
+class NextSentenceStreamResponse(_message.Message):
+    __slots__ = ("id", "model_name", "model_version", "result", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model_name: str
+    model_version: int
+    result: NextSentenceResult
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., result: _Optional[_Union[NextSentenceResult, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
+
+class NextSentenceResult(_message.Message):
+    __slots__ = ("probability", "cost")
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    probability: float
+    cost: Cost
+    def __init__(self, probability: _Optional[float] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
+
 class Cost(_message.Message):
-    __slots__ = ("tokens", "truncated", "queue_us", "tokenize_us", "compute_us")
+    __slots__ = ("tokens", "truncated", "queue_us", "tokenize_us", "compute_us", "windows")
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
     TOKENIZE_US_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_US_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
     tokens: int
     truncated: bool
     queue_us: int
     tokenize_us: int
     compute_us: int
-    def __init__(self, tokens: _Optional[int] = ..., truncated: bool = ..., queue_us: _Optional[int] = ..., tokenize_us: _Optional[int] = ..., compute_us: _Optional[int] = ...) -> None: ...
+    windows: int
+    def __init__(self, tokens: _Optional[int] = ..., truncated: bool = ..., queue_us: _Optional[int] = ..., tokenize_us: _Optional[int] = ..., compute_us: _Optional[int] = ..., windows: _Optional[int] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "message")

@@ -68,6 +68,46 @@ class TextServiceStub(object):
                 request_serializer=trivet_dot_v1_dot_text__pb2.EmbedStreamRequest.SerializeToString,
                 response_deserializer=trivet_dot_v1_dot_text__pb2.EmbedStreamResponse.FromString,
                 _registered_method=True)
+        self.Classify = channel.unary_unary(
+                '/trivet.v1.TextService/Classify',
+                request_serializer=trivet_dot_v1_dot_text__pb2.ClassifyRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.ClassifyResponse.FromString,
+                _registered_method=True)
+        self.TagTokens = channel.unary_unary(
+                '/trivet.v1.TextService/TagTokens',
+                request_serializer=trivet_dot_v1_dot_text__pb2.TagTokensRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.TagTokensResponse.FromString,
+                _registered_method=True)
+        self.Answer = channel.unary_unary(
+                '/trivet.v1.TextService/Answer',
+                request_serializer=trivet_dot_v1_dot_text__pb2.AnswerRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.AnswerResponse.FromString,
+                _registered_method=True)
+        self.NextSentence = channel.unary_unary(
+                '/trivet.v1.TextService/NextSentence',
+                request_serializer=trivet_dot_v1_dot_text__pb2.NextSentenceRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.NextSentenceResponse.FromString,
+                _registered_method=True)
+        self.ClassifyStream = channel.stream_stream(
+                '/trivet.v1.TextService/ClassifyStream',
+                request_serializer=trivet_dot_v1_dot_text__pb2.ClassifyStreamRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.ClassifyStreamResponse.FromString,
+                _registered_method=True)
+        self.TagTokensStream = channel.stream_stream(
+                '/trivet.v1.TextService/TagTokensStream',
+                request_serializer=trivet_dot_v1_dot_text__pb2.TagTokensStreamRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.TagTokensStreamResponse.FromString,
+                _registered_method=True)
+        self.AnswerStream = channel.stream_stream(
+                '/trivet.v1.TextService/AnswerStream',
+                request_serializer=trivet_dot_v1_dot_text__pb2.AnswerStreamRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.AnswerStreamResponse.FromString,
+                _registered_method=True)
+        self.NextSentenceStream = channel.stream_stream(
+                '/trivet.v1.TextService/NextSentenceStream',
+                request_serializer=trivet_dot_v1_dot_text__pb2.NextSentenceStreamRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.NextSentenceStreamResponse.FromString,
+                _registered_method=True)
 
 
 class TextServiceServicer(object):
@@ -118,6 +158,66 @@ class TextServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Classify(self, request, context):
+        """Classify gives each text, or each pair of texts, its labels. One that cannot be served fails
+        the whole call, and the message names its index: texts[3].
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TagTokens(self, request, context):
+        """TagTokens finds the labelled spans of each text, such as names of persons and places. One text
+        that cannot be served fails the whole call, and the message names its index: texts[3].
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Answer(self, request, context):
+        """Answer finds the answer to each question in its passage. One question that cannot be served
+        fails the whole call, and the message names its index: questions[3].
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NextSentence(self, request, context):
+        """NextSentence tells how likely each second text follows on its first. One pair that cannot be
+        served fails the whole call, and the message names its index: texts[3].
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClassifyStream(self, request_iterator, context):
+        """ClassifyStream is Classify for a stream of texts, as EmbedStream is Embed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TagTokensStream(self, request_iterator, context):
+        """TagTokensStream is TagTokens for a stream of texts, as EmbedStream is Embed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerStream(self, request_iterator, context):
+        """AnswerStream is Answer for a stream of questions, as EmbedStream is Embed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NextSentenceStream(self, request_iterator, context):
+        """NextSentenceStream is NextSentence for a stream of pairs, as EmbedStream is Embed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TextServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -140,6 +240,46 @@ def add_TextServiceServicer_to_server(servicer, server):
                     servicer.EmbedStream,
                     request_deserializer=trivet_dot_v1_dot_text__pb2.EmbedStreamRequest.FromString,
                     response_serializer=trivet_dot_v1_dot_text__pb2.EmbedStreamResponse.SerializeToString,
+            ),
+            'Classify': grpc.unary_unary_rpc_method_handler(
+                    servicer.Classify,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.ClassifyRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.ClassifyResponse.SerializeToString,
+            ),
+            'TagTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.TagTokens,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.TagTokensRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.TagTokensResponse.SerializeToString,
+            ),
+            'Answer': grpc.unary_unary_rpc_method_handler(
+                    servicer.Answer,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.AnswerRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.AnswerResponse.SerializeToString,
+            ),
+            'NextSentence': grpc.unary_unary_rpc_method_handler(
+                    servicer.NextSentence,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.NextSentenceRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.NextSentenceResponse.SerializeToString,
+            ),
+            'ClassifyStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ClassifyStream,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.ClassifyStreamRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.ClassifyStreamResponse.SerializeToString,
+            ),
+            'TagTokensStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.TagTokensStream,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.TagTokensStreamRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.TagTokensStreamResponse.SerializeToString,
+            ),
+            'AnswerStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.AnswerStream,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.AnswerStreamRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.AnswerStreamResponse.SerializeToString,
+            ),
+            'NextSentenceStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.NextSentenceStream,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.NextSentenceStreamRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.NextSentenceStreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -261,6 +401,222 @@ class TextService(object):
             '/trivet.v1.TextService/EmbedStream',
             trivet_dot_v1_dot_text__pb2.EmbedStreamRequest.SerializeToString,
             trivet_dot_v1_dot_text__pb2.EmbedStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Classify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.v1.TextService/Classify',
+            trivet_dot_v1_dot_text__pb2.ClassifyRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.ClassifyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TagTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.v1.TextService/TagTokens',
+            trivet_dot_v1_dot_text__pb2.TagTokensRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.TagTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Answer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.v1.TextService/Answer',
+            trivet_dot_v1_dot_text__pb2.AnswerRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.AnswerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NextSentence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.v1.TextService/NextSentence',
+            trivet_dot_v1_dot_text__pb2.NextSentenceRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.NextSentenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trivet.v1.TextService/ClassifyStream',
+            trivet_dot_v1_dot_text__pb2.ClassifyStreamRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.ClassifyStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TagTokensStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trivet.v1.TextService/TagTokensStream',
+            trivet_dot_v1_dot_text__pb2.TagTokensStreamRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.TagTokensStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trivet.v1.TextService/AnswerStream',
+            trivet_dot_v1_dot_text__pb2.AnswerStreamRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.AnswerStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NextSentenceStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trivet.v1.TextService/NextSentenceStream',
+            trivet_dot_v1_dot_text__pb2.NextSentenceStreamRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.NextSentenceStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,
