@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trivet.backend.contract import LoadContext, Signature
@@ -10,9 +11,10 @@ from trivet.config import ModelConfig, TensorSpec
 from trivet_backends.checks import batches, check_names
 from trivet_backends.parameters import Parameter, Reader, text, whole
 from trivet_backends.tokenizers.encoder import Encoder, Limits
-from trivet_backends.tokenizers.instance import TEXT, TokenizerInstance
+from trivet_backends.tokenizers.instance import TARGET_IDS, TEXT, TEXT_PAIR, TokenizerInstance
 from trivet_backends.tokenizers.loading import load_tokenizer
-from trivet_backends.tokenizers.tensors import Vocabulary, Writer
+from trivet_backends.tokenizers.targets import TARGET, Targets
+from trivet_backends.tokenizers.tensors import PLACES, Vocabulary, Writer
 
 if TYPE_CHECKING:
     import tokenizers
@@ -32,7 +34,12 @@ PARAMETERS: tuple[Parameter[Any], ...] = (MAX_TOKENS, MAX_TEXT_BYTES, MASK_TOKEN
 
 _BYTES_PER_TOKEN = 64
 _ALWAYS = ("input_ids", "attention_mask", "token_type_ids")
-_OUTPUTS = dict.fromkeys(_ALWAYS, "tokens") | {"mask_positions": "masks"}  # and their symbols
+_ON_DEMAND = ("special_tokens_mask", "tokens", "offsets", "word_ids")  # one for each token, too
+_OUTPUTS = {  # and the symbol of their first dimension
+    **dict.fromkeys((*_ALWAYS, *_ON_DEMAND), "tokens"),
+    "mask_positions": "masks",
+    TARGET_IDS: "targets",
+}
 
 
 class TokenizersBackend:
@@ -44,7 +51,7 @@ class TokenizersBackend:
         Raises InvalidConfig: library not installed, file missing or broken, an output that is none
         of ours, a parameter out of its range, no mask token where mask_positions is asked for.
         """
-        check_names(config, inputs=(TEXT,), outputs=tuple(_OUTPUTS))
+        check_names(config, inputs=(TEXT, TEXT_PAIR, TARGET), outputs=tuple(_OUTPUTS))
         tokenizer = load_tokenizer(config, context)
         reader = Reader(config)
         reader.look_for_typos(PARAMETERS)
@@ -59,43 +66,69 @@ class TokenizersBackend:
         # borrowed". We pad and truncate ourselves.
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        told = _signature(outputs, batches=batches(config))
-        return TokenizerArtifact(Encoder(tokenizer, limits), vocabulary, told)
+        inputs = tuple(spec.name for spec in config.inputs)
+        told = _signature(inputs, outputs, batches=batches(config))
+        encoder = Encoder(tokenizer, limits, places=not PLACES.isdisjoint(outputs))
+        return TokenizerArtifact(encoder, vocabulary, Targets(tokenizer), told)
 
 
 class TokenizerArtifact:
     """One tokenizer, shared by its instances."""
 
-    def __init__(self, encoder: Encoder, vocabulary: Vocabulary, told: Signature) -> None:
+    def __init__(
+        self, encoder: Encoder, vocabulary: Vocabulary, targets: Targets, told: Signature
+    ) -> None:
         self._encoder = encoder
         self._vocabulary = vocabulary
+        self._targets = targets
         self._signature = told
 
     @property
     def signature(self) -> Signature:
-        """TEXT and the outputs the config asks for; without mask_positions if it names none."""
+        """TEXT, TEXT_PAIR and TARGET if the config names them, and the outputs it asks for; if it
+        names none, those that every model needs."""
         return self._signature
 
     def instance(self, config: ModelConfig) -> TokenizerInstance:
         names = frozenset(spec.name for spec in config.outputs)
         writer = Writer(self._vocabulary, names, batches=config.max_batch_size > 0)
-        return TokenizerInstance(self._encoder, writer)
+        targets = self._targets if TARGET_IDS in names else None
+        return TokenizerInstance(self._encoder, writer, targets)
 
     def close(self) -> None:
         """The vocabulary goes with the last one who refers to it."""
 
 
-def _signature(outputs: Sequence[str], *, batches: bool) -> Signature:
-    dims, symbols = ((-1,), ("batch",)) if batches else ((), ())
-    return Signature(
-        inputs=(TensorSpec(name=TEXT, datatype="BYTES", dims=(*dims, 1), symbols=(*symbols, "")),),
-        outputs=tuple(
-            TensorSpec(
-                name=name, datatype="INT64", dims=(*dims, -1), symbols=(*symbols, _OUTPUTS[name])
-            )
-            for name in outputs
-        ),
-    )
+def _signature(names: Sequence[str], outputs: Sequence[str], *, batches: bool) -> Signature:
+    batch = TensorSpec(name="", datatype="", dims=(-1,) * batches, symbols=("batch",) * batches)
+    inputs = [_spec(TEXT, "BYTES", batch)]
+    if TEXT_PAIR in names:
+        inputs.append(_spec(TEXT_PAIR, "BYTES", batch, optional=True))
+    if TARGET in names:
+        inputs.append(_spec(TARGET, "BYTES", batch, dim=-1, symbol="targets", optional=True))
+    return Signature(inputs=tuple(inputs), outputs=tuple(_told(name, batch) for name in outputs))
+
+
+def _told(name: str, batch: TensorSpec) -> TensorSpec:
+    datatype = "BYTES" if name == "tokens" else "INT64"
+    spec = _spec(name, datatype, batch, dim=-1, symbol=_OUTPUTS[name])
+    if name == "offsets":  # begin and end
+        return replace(spec, dims=(*spec.dims, 2), symbols=(*spec.symbols, ""))
+    return spec
+
+
+def _spec(
+    name: str,
+    datatype: str,
+    batch: TensorSpec,
+    *,
+    dim: int = 1,
+    symbol: str = "",
+    optional: bool = False,
+) -> TensorSpec:
+    """A tensor of one dimension, behind those of `batch`."""
+    dims, symbols = (*batch.dims, dim), (*batch.symbols, symbol)
+    return TensorSpec(name=name, datatype=datatype, dims=dims, symbols=symbols, optional=optional)
 
 
 def _limits(reader: Reader) -> Limits:

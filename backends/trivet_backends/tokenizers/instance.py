@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from trivet.backend.contract import Answer, Batch, Rows
 from trivet.errors import InvalidInput, ServeError
 from trivet_backends.tokenizers.encoder import Encoder, Text, Tokens
+from trivet_backends.tokenizers.targets import TARGET, Targets
 from trivet_backends.tokenizers.tensors import Writer
 
 TEXT = "TEXT"
+TEXT_PAIR = "TEXT_PAIR"
+TARGET_IDS = "target_ids"
 QUICK_BYTES = 1024  # of all texts of a batch: at most 0.3 ms
 
 
 class TokenizerInstance:
     """Answers each request by itself; only the encoding is done for all together.
 
-    Input TEXT: BYTES [rows, 1], or [1] if the model does not batch. Request parameter `truncate`
-    (bool): cut a text that is too long instead of refusing it. The answers' parameters: `tokens`
-    (of all rows, special tokens included) and `truncated` (whether any row was).
+    Input TEXT: BYTES [rows, 1], or [1] if the model does not batch; TEXT_PAIR, of the same shape:
+    the second texts of pairs; TARGET, [rows, words]: the only candidates of masks. Request
+    parameter `truncate` (bool): cut a text that is too long instead of refusing it. The answers'
+    parameters: `tokens` (of all rows, special tokens included) and `truncated` (whether any row
+    was).
     """
 
-    def __init__(self, encoder: Encoder, writer: Writer) -> None:
+    def __init__(self, encoder: Encoder, writer: Writer, targets: Targets | None = None) -> None:
+        """targets: for a model with the output target_ids."""
         self._encoder = encoder
         self._writer = writer
+        self._targets = targets
 
     def execute(self, batch: Batch) -> list[Answer | ServeError]:
         read = [self._read(rows) for rows in batch.requests]
@@ -34,8 +43,8 @@ class TokenizerInstance:
         return [
             part
             if isinstance(part, ServeError)
-            else self._answer(part, [next(tokens) for _ in part])
-            for part in read
+            else self._answer(request, part, [next(tokens) for _ in part])
+            for request, part in zip(batch.requests, read, strict=True)
         ]
 
     def is_quick(self, batch: Batch) -> bool:
@@ -47,19 +56,25 @@ class TokenizerInstance:
 
     def _read(self, request: Rows) -> list[Text] | ServeError:
         contents = request.inputs[TEXT].ravel()
+        seconds = request.inputs[TEXT_PAIR].ravel() if TEXT_PAIR in request.inputs else None
         truncate = request.parameters.get("truncate", False)
         if not isinstance(truncate, bool):
             return InvalidInput(f"parameter 'truncate' is {truncate!r}; send true or false")
         try:
             return [
-                self._encoder.read(content, _place(row, len(contents)), truncate=truncate)
+                self._encoder.read(
+                    content,
+                    _place(row, len(contents)),
+                    truncate=truncate,
+                    pair=None if seconds is None else seconds[row],
+                )
                 for row, content in enumerate(contents)
             ]
         except InvalidInput as error:
             return error
 
     def _answer(
-        self, texts: Sequence[Text], found: Sequence[Tokens | ServeError]
+        self, request: Rows, texts: Sequence[Text], found: Sequence[Tokens | ServeError]
     ) -> Answer | ServeError:
         rows: list[Tokens] = []
         for tokens in found:
@@ -67,7 +82,9 @@ class TokenizerInstance:
                 return tokens
             rows.append(tokens)
         try:
-            outputs = self._writer.outputs(texts, rows)
+            outputs = dict(self._writer.outputs(texts, rows))
+            if self._targets:
+                outputs[TARGET_IDS] = self._target_ids(self._targets, request)
         except InvalidInput as error:
             return error
         return Answer(
@@ -78,9 +95,16 @@ class TokenizerInstance:
             },
         )
 
+    def _target_ids(self, targets: Targets, request: Rows) -> np.ndarray:
+        words = request.inputs.get(TARGET)
+        if request.inputs[TEXT].ndim == 2:
+            return targets.ids(words, len(request.inputs[TEXT]))
+        (row,) = targets.ids(None if words is None else words[None], 1)
+        return np.asarray(row)
+
 
 def _bytes(request: Rows) -> int:
-    return sum(map(len, request.inputs[TEXT].ravel()))
+    return sum(sum(map(len, array.ravel())) for array in request.inputs.values())
 
 
 def _place(row: int, rows: int) -> str:

@@ -14,6 +14,8 @@ from trivet_backends.tokenizers.encoder import Text, Tokens
 Table = Callable[[Sequence[Text], Sequence[Tokens]], np.ndarray]
 
 NO_POSITION = -1  # pads mask_positions
+NO_WORD = -1  # a special token's word id, and padding's
+PLACES = frozenset({"tokens", "offsets", "word_ids"})  # need encodings that know them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,10 @@ class Writer:
             "attention_mask": self._attention_mask,
             "token_type_ids": self._token_type_ids,
             "mask_positions": self._mask_positions,
+            "special_tokens_mask": self._special_tokens_mask,
+            "tokens": self._token_texts,
+            "offsets": self._offsets,
+            "word_ids": self._word_ids,
         }
         self._vocabulary = vocabulary
         self._tables = {name: table for name, table in tables.items() if name in names}
@@ -44,6 +50,8 @@ class Writer:
     def outputs(self, texts: Sequence[Text], rows: Sequence[Tokens]) -> Tensors:
         """Arrays of int64 [texts, longest], or [length] without a batch dimension.
 
+        tokens is BYTES, and offsets has 2 for each token: where it begins and ends, in characters
+        of its own text. Padding has type, offset and position of nothing, but is special.
         Raises InvalidInput for a text without a mask token where mask_positions is asked for.
         """
         arrays = {name: table(texts, rows) for name, table in self._tables.items()}
@@ -70,6 +78,27 @@ class Writer:
                 raise self._no_mask(text, row)
         return padded(found, NO_POSITION)
 
+    def _special_tokens_mask(self, _: Sequence[Text], rows: Sequence[Tokens]) -> np.ndarray:
+        return padded([row.chosen(row.encoding.special_tokens_mask) for row in rows], 1)
+
+    def _token_texts(self, _: Sequence[Text], rows: Sequence[Tokens]) -> np.ndarray:
+        array = np.full((len(rows), _longest(rows)), b"", dtype=object)
+        for target, row in zip(array, rows, strict=True):
+            tokens = row.chosen(row.encoding.tokens)
+            target[: len(tokens)] = [token.encode() for token in tokens]
+        return array
+
+    def _offsets(self, _: Sequence[Text], rows: Sequence[Tokens]) -> np.ndarray:
+        array = np.zeros((len(rows), _longest(rows), 2), dtype=np.int64)
+        for target, row in zip(array, rows, strict=True):
+            target[: len(row.ids)] = row.chosen(row.encoding.offsets)
+        return array
+
+    def _word_ids(self, _: Sequence[Text], rows: Sequence[Tokens]) -> np.ndarray:
+        """Of each token, which word of its text it is part of, from 0; -1 for a special token."""
+        words = [row.chosen(row.encoding.word_ids) for row in rows]
+        return padded([[NO_WORD if w is None else w for w in row] for row in words], NO_WORD)
+
     def _no_mask(self, text: Text, row: Tokens) -> InvalidInput:
         mask = self._vocabulary.mask_token
         if row.truncated:
@@ -80,6 +109,10 @@ class Writer:
         return InvalidInput(
             f"{text.place}the text has no mask token; write {mask} where a word is to be found"
         )
+
+
+def _longest(rows: Sequence[Tokens]) -> int:
+    return max(len(row.ids) for row in rows)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> np.ndarray:

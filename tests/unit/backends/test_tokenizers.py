@@ -285,7 +285,10 @@ def test_a_tensor_of_another_name_is_refused(tmp_path: Path) -> None:
         open_artifact(tmp_path, model_config(("input_ids", "lengths")))
     (fault,) = refused.value.faults
     assert fault.where == "m/config.pbtxt: output[1].name"
-    assert fault.cure == "use input_ids, attention_mask, token_type_ids, mask_positions"
+    assert fault.cure == (
+        "use input_ids, attention_mask, token_type_ids, special_tokens_mask, tokens, offsets,"
+        " word_ids, mask_positions, target_ids"
+    )
 
 
 def test_another_mask_token_may_be_named(tmp_path: Path) -> None:
