@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import atheris
@@ -12,6 +13,7 @@ with atheris.instrument_imports(include=["trivet", "trivet_protos", "google.prot
 
 
 def main() -> None:
+    logging.getLogger("trivet").setLevel(logging.CRITICAL)
     name = sys.argv.pop(1)
     atheris.Setup(sys.argv, TARGETS[name])
     atheris.Fuzz()

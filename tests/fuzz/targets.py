@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from math import prod
 
@@ -153,8 +152,6 @@ TARGETS: Mapping[str, Target] = {
         stream,
     )
 }
-
-logging.getLogger("trivet").setLevel(logging.CRITICAL)
 
 
 def _floats(array: np.ndarray) -> bool:
