@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trivet import plugins
+from trivet.backend.gpus import devices
 from trivet.clock import SystemClock
 from trivet.config_file import Faults
 from trivet.errors import InvalidConfig
@@ -30,7 +31,7 @@ from trivet.repository.control import Control
 from trivet.repository.manager import Manager
 from trivet.repository.options import ControlOptions
 from trivet.repository.registry import Registry
-from trivet.scheduling.rate_limit import DEVICES, Limit, check_limits
+from trivet.scheduling.rate_limit import Limit, check_limits
 from trivet.scheduling.resources import ResourcePool
 from trivet.telemetry.logs import Log
 from trivet.telemetry.trace_settings import TraceSettings
@@ -147,7 +148,7 @@ def _resources(limits: tuple[Limit, ...] | None) -> ResourcePool | None:
     if limits is None:
         return None
     faults = Faults()
-    check_limits(limits, DEVICES, faults)
+    check_limits(limits, devices(), faults)
     faults.raise_if_any()
     return ResourcePool(limits)
 

@@ -157,8 +157,10 @@ class ResourceNeed:
 class InstanceGroup:
     """How many copies of the model run, and where.
 
+    count: of each GPU that the group has, or of the CPU.
     gpus: device numbers; empty for a GPU group means every GPU there is.
     priority: among instances that wait for resources; 2 gets half the turns of 1.
+    profiles: of a TensorRT engine, those its instances may use; none means the first.
     """
 
     count: int = 1
@@ -166,6 +168,20 @@ class InstanceGroup:
     gpus: tuple[int, ...] = ()
     resources: tuple[ResourceNeed, ...] = ()
     priority: int = 1
+    profiles: tuple[int, ...] = ()
+
+    @property
+    def devices(self) -> tuple[int | None, ...]:
+        """Where its instances run, `count` on each: GPUs by number; None is the CPU."""
+        return self.gpus or (None,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """What an engine hands the parts of a model that it can run faster. parameters: its own."""
+
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +326,9 @@ class ModelConfig:
     cpu_affinity: tuple[int, ...] = ()  # cores the instances are kept to; empty: any
     batch_inputs: tuple[BatchInput, ...] = ()
     batch_outputs: tuple[BatchOutput, ...] = ()
+    gpu_accelerators: tuple[Accelerator, ...] = ()  # for instances on a GPU; the first is preferred
+    cpu_accelerators: tuple[Accelerator, ...] = ()  # for those on the CPU
+    graph_level: int = 0  # -1: basic rewrites of the graph, 0: all, 1: extended, 2: none
 
     @property
     def is_pipeline(self) -> bool:
@@ -318,7 +337,7 @@ class ModelConfig:
     @property
     def instance_count(self) -> int:
         """How many instances the config asks for; 0: as many as suit the backend."""
-        return sum(group.count for group in self.instance_groups)
+        return sum(group.count * len(group.devices) for group in self.instance_groups)
 
     @property
     def reshaped(self) -> ModelConfig:

@@ -8,7 +8,7 @@ instance's own thread, and in the end `Instance.close` and `Artifact.close`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -28,6 +28,7 @@ class LoadContext:
     where: str  # how messages name it, e.g. "minilm/1"; never an absolute path
     threads: int  # cores each instance may use; at least 1
     cores: Cores = field(default_factory=lambda: Cores(1))  # for engines that follow the load
+    gpu: int | None = None  # the device to compute on; None: the CPU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,11 @@ class Artifact(Protocol):
         """What the artifact tells of its tensors."""
 
     def instance(self, config: ModelConfig) -> Instance:
-        """Make one more instance. config: complete, with what `signature` told filled in."""
+        """Make one more instance.
+
+        config: complete, with what `signature` told filled in; of several instance groups it has
+        the one that this instance is of.
+        """
 
     def close(self) -> None:
         """Called once, after the last instance was closed; calling it again does nothing."""
@@ -158,3 +163,26 @@ class Backend(Protocol):
         Raises InvalidConfig naming file, fault and cure: artifact missing or broken, a parameter
         it does not understand, an engine that is not installed.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpus:
+    """The GPUs that a backend can use here. lacking, cure: said where there are none."""
+
+    numbers: tuple[int, ...] = ()
+    lacking: str = ""
+    cure: str = ""
+
+
+@runtime_checkable
+class GpuBackend(Backend, Protocol):
+    """A backend that computes on GPUs, too: `open` is called once for each that a model is put on,
+    with its number in the context, and makes the instances that run there.
+    """
+
+    @property
+    def fields(self) -> Collection[str]:
+        """Fields of config.pbtxt that it serves, of those that few backends do (`placement`)."""
+
+    def gpus(self, config: ModelConfig) -> Gpus:
+        """Those it can run this model on."""

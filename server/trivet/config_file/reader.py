@@ -21,6 +21,7 @@ from trivet.config_file.datatypes import wire_name
 from trivet.config_file.decoupled import is_decoupled
 from trivet.config_file.ensemble import pipeline_steps
 from trivet.config_file.faults import Faults
+from trivet.config_file.optimization import accelerators, graph_level, profiles
 from trivet.config_file.placement import cpu_affinity
 from trivet.config_file.queueing import priorities, queue_policy
 from trivet.config_file.ragged import batch_inputs, batch_outputs, check_ragged
@@ -69,6 +70,9 @@ def _config(message: pb.ModelConfig, where: str, name: str, faults: Faults) -> M
     outputs = _tensors(message.output, f"{where}: output", faults)
     parameters = {key: value.string_value for key, value in sorted(message.parameters.items())}
     check_padding(parameters, inputs, where, faults)
+    faster, at = message.optimization.execution_accelerators, f"{where}: optimization"
+    on_gpu = f"{at}.execution_accelerators.gpu_execution_accelerator"
+    on_cpu = f"{at}.execution_accelerators.cpu_execution_accelerator"
     return ModelConfig(
         name=name,
         platform=message.platform,
@@ -92,6 +96,9 @@ def _config(message: pb.ModelConfig, where: str, name: str, faults: Faults) -> M
         decoupled=is_decoupled(message, where, faults),
         batch_inputs=batch_inputs(message, where, faults),
         batch_outputs=batch_outputs(message, where, faults),
+        gpu_accelerators=accelerators(faster.gpu_execution_accelerator, on_gpu, faults),
+        cpu_accelerators=accelerators(faster.cpu_execution_accelerator, on_cpu, faults),
+        graph_level=graph_level(message.optimization, at, faults),
     )
 
 
@@ -185,6 +192,7 @@ def _instance_group(group: pb.ModelInstanceGroup, where: str, faults: Faults) ->
         gpus=tuple(group.gpus),
         resources=resource_needs(group.rate_limiter, where, faults),
         priority=turn_priority(group.rate_limiter),
+        profiles=profiles(group, where, faults),
     )
 
 

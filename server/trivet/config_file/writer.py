@@ -15,6 +15,7 @@ from trivet.config import (
 )
 from trivet.config_file.datatypes import data_type
 from trivet.config_file.ensemble import LATEST
+from trivet.config_file.optimization import write_optimization
 from trivet.config_file.queueing import write_queueing
 from trivet.config_file.rate_limiter import to_rate_limiter
 from trivet.config_file.sequence import sequence_to_proto
@@ -61,6 +62,7 @@ def to_proto(config: ModelConfig) -> pb.ModelConfig:
     if config.response_cache:
         message.response_cache.enable = True
     message.model_warmup.extend(map(to_warm_up, config.warm_ups))
+    write_optimization(config, message)
     if config.decoupled:
         message.model_transaction_policy.decoupled = True
     return message
@@ -120,6 +122,7 @@ def _instance_group(group: InstanceGroup) -> pb.ModelInstanceGroup:
         count=group.count,
         kind=_KINDS[group.kind],
         gpus=group.gpus,
+        profile=map(str, group.profiles),
         rate_limiter=to_rate_limiter(group),
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 from trivet.backend.contract import Artifact, Backend, ElasticArtifact, Instance, LoadContext
 from trivet.backend.cores import Cores, fair_share
 from trivet.backend.first_answers import to_warm_up
+from trivet.backend.placement import contexts, placed, posts
 from trivet.backend.reshaped import instance_of
 from trivet.clock import Clock
 from trivet.config import InstanceGroup, ModelConfig
@@ -47,8 +48,8 @@ class Loader:
     cores: Cores
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
     cache: ResponseCache | None = None  # of the server
-    resources: ResourcePool | None = None  # of the server; None: instances run whenever they can
     memory: MemoryLedger = field(default_factory=MemoryLedger)
+    resources: ResourcePool | None = None  # of the server; None: instances run whenever they can
 
     def threads(self, config: ModelConfig) -> int:
         """Cores for each instance: never more engine threads than cores, and at least one."""
@@ -68,14 +69,18 @@ class Loader:
         faults, memory = Faults(), self.memory.begin()
         check_affinity(config, usable_cores(), faults)
         faults.raise_if_any()
+        config = await asyncio.to_thread(placed, config, backend)
         written, engine = config, engine_config(config)
         initial = await asyncio.to_thread(initial_states, config, context.path.parent)
         async with AsyncExitStack() as undo:
             permits = self._permits(config, undo)
-            artifact = await asyncio.to_thread(
-                opened_on, config.cpu_affinity, backend.open, engine.reshaped, context
-            )
-            undo.callback(artifact.close)
+            artifacts = {}
+            for device, there in contexts(config, context).items():
+                artifact = await asyncio.to_thread(
+                    opened_on, config.cpu_affinity, backend.open, engine.reshaped, there
+                )
+                undo.callback(artifact.close)
+                artifacts[device] = artifact
             engine = completed(engine, artifact.signature, context.where, faults)
             faults.raise_if_any()
             first = await asyncio.to_thread(samples_of, engine, context.path.parent, faults)
@@ -83,7 +88,8 @@ class Loader:
             labels = await asyncio.to_thread(labels_of, config, context.path.parent, faults)
             faults.raise_if_any()
             config = _with_instances(config, artifact)
-            make = self._make(artifact, engine, first)
+            places = [(artifacts[device], group) for device, group in posts(config)]
+            make = self._make(places, engine, first)
             pairs = []
             for number in range(config.instance_count):
                 instance, executor = await make(number)
@@ -99,7 +105,7 @@ class Loader:
             scheduler,
             statistics,
             self.clock,
-            (artifact,),
+            tuple(artifacts.values()),
             self._share_of_cache(config, context.version),
             instances,
             labels,
@@ -141,9 +147,14 @@ class Loader:
             return None
         return self.cache.share()
 
-    def _make(self, artifact: Artifact, config: ModelConfig, first: Sequence[Sample]) -> Make:
+    def _make(
+        self,
+        places: Sequence[tuple[Artifact, InstanceGroup]],
+        config: ModelConfig,
+        first: Sequence[Sample],
+    ) -> Make:
         """How one more instance is made, kept to its cores and warmed up: at load, and again when
-        one died.
+        one died. places: of each instance by its number, what it is made of and its group.
         """
 
         async def make(number: int) -> tuple[Instance, Executor]:
@@ -154,7 +165,9 @@ class Loader:
                 if config.cpu_affinity:
                     await executor.run(keep_to, config.cpu_affinity)
                 undo.push_async_callback(executor.run, _close_all, made)
-                instance = await executor.run(_made, artifact, config, made)
+                artifact, group = places[number]
+                own = replace(config, instance_groups=(group,))
+                instance = await executor.run(_made, artifact, own, made)
                 ready = to_warm_up(instance, config)
                 await executor.run(warm_up, ready, config, self.clock, first)
                 undo.pop_all()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from trivet.backend.contract import Backend, LoadContext
-from trivet.config import InstanceKind, ModelConfig
+from trivet.backend.placement import contexts, placed
+from trivet.config import ModelConfig
 from trivet.config_file import Faults, artifact_of, backend_of, read_config
 from trivet.errors import Fault, InvalidConfig, ServeError
 from trivet.model.completion import completed
@@ -120,7 +121,6 @@ def inspect_alone(folder: ModelFolder, installed: Collection[str]) -> Inspected:
         check_aliases(config, folder.config_name, versions, faults)
         if not config.is_pipeline:
             _check_backends(folder, config, backends, installed, faults)
-            _check_devices(config, faults)
             _check_artifacts(folder, config, backends, faults)
     return Inspected(
         folder=folder,
@@ -193,15 +193,6 @@ def _check_backends(
             told.add(at)
 
 
-def _check_devices(config: ModelConfig, faults: Faults) -> None:
-    """No backend of this version runs on a GPU; and none may fall back to something slower."""
-    for index, group in enumerate(config.instance_groups):
-        if group.kind is InstanceKind.GPU:
-            where = f"{config.name}/config.pbtxt: instance_group[{index}].kind"
-            cure = "write KIND_CPU or KIND_AUTO"
-            faults.add(where, "no backend of this version of trivet runs on a GPU", cure)
-
-
 def _check_artifacts(
     folder: ModelFolder, config: ModelConfig, backends: Mapping[int, str], faults: Faults
 ) -> None:
@@ -239,15 +230,18 @@ def _completed(
     config: ModelConfig, context: LoadContext, load_backend: LoadBackend, faults: Faults
 ) -> ModelConfig:
     try:
-        artifact = load_backend(config.backend).open(config.reshaped, context)
-        try:
-            config = completed(config, artifact.signature, context.where, faults)
-            if not faults:
-                samples_of(config, context.path.parent, faults)
-                labels_of(config, context.path.parent, faults)
-            return config
-        finally:
-            artifact.close()
+        backend = load_backend(config.backend)
+        config = placed(config, backend)
+        for there in contexts(config, context).values():
+            artifact = backend.open(config.reshaped, there)
+            try:
+                config = completed(config, artifact.signature, context.where, faults)
+            finally:
+                artifact.close()
+        if not faults:
+            samples_of(config, context.path.parent, faults)
+            labels_of(config, context.path.parent, faults)
+        return config
     except Exception as error:  # an engine may raise anything; the other models are still looked at
         faults.extend(faults_of_error(error, context.where, config.backend))
     return config

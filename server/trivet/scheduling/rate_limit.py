@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 Resource = tuple[str, int | None]  # name and device; None: one pool for all devices
 Amounts = Mapping[Resource, int]
 
-DEVICES = (0,)  # the CPU, as Triton numbers it; no backend of this version runs on another
-
 FLAG = "--rate-limit-resource"
 
 
@@ -62,15 +60,10 @@ def granted(waiting: Sequence[Waiting], free: Amounts) -> tuple[int, ...]:
     return tuple(positions)
 
 
-def device_of(group: InstanceGroup) -> int:
-    """The device whose resources a group's instances take; the CPU counts as device 0."""
-    return min(group.gpus, default=0)
-
-
-def needs_of(group: InstanceGroup) -> Amounts:
-    """What each instance of a group takes while it runs."""
-    device = device_of(group)
-    return {(need.name, None if need.is_global else device): need.count for need in group.resources}
+def needs_of(group: InstanceGroup, device: int | None) -> Amounts:
+    """What each instance of a group on a device takes while it runs; the CPU is device 0."""
+    own = device or 0
+    return {(need.name, None if need.is_global else own): need.count for need in group.resources}
 
 
 def amounts(needs: Iterable[Amounts], limits: Sequence[Limit]) -> dict[Resource, int]:
@@ -115,17 +108,25 @@ def check_needs(
     faults: Faults,
 ) -> None:
     """A model's instances can run at all with what there is. known: what other models need."""
-    own = {resource for group in groups for resource in needs_of(group)}
+    own = {
+        resource
+        for group in groups
+        for device in group.devices
+        for resource in needs_of(group, device)
+    }
     for index, group in enumerate(groups):
         for number, need in enumerate(group.resources):
-            resource = (need.name, None if need.is_global else device_of(group))
+            resources = [
+                (need.name, None if need.is_global else device or 0) for device in group.devices
+            ]
             at = f"{where}: instance_group[{index}].rate_limiter.resources[{number}]"
-            given = amount_given(resource, limits)
+            amounts_given = (amount_given(resource, limits) for resource in resources)
+            given = min((amount for amount in amounts_given if amount is not None), default=None)
             if given is not None and given < need.count:
                 what = f"is {need.count}, and the server has {given} of '{need.name}'"
                 cure = f"lower it, or start the server with {FLAG}={need.name}:{need.count}"
                 faults.add(f"{at}.count", what, cure)
-            if _clashes(resource, own | set(known)):
+            if any(_clashes(resource, own | set(known)) for resource in resources):
                 what = f"'{need.name}' is global here and on each device elsewhere"
                 if not need.is_global:
                     what = f"'{need.name}' is on each device here and global elsewhere"

@@ -87,8 +87,9 @@ class ResourcePool:
         if len(faults) > found:
             return []
         permits = [
-            Permit(self, needs_of(group), group.priority) if group.resources else None
+            Permit(self, needs_of(group, device), group.priority) if group.resources else None
             for group in config.instance_groups
+            for device in group.devices
             for _ in range(group.count)
         ]
         self._members += [permit for permit in permits if permit is not None]

@@ -123,6 +123,7 @@ def test_a_config_of_tritons_users_means_the_same_here() -> None:
         ),
         queue_policy=QueuePolicy(max_size=64),
         default_model_filename="bert.onnx",
+        graph_level=1,
     )
 
 

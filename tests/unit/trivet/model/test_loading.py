@@ -49,7 +49,7 @@ class Scripted:
 
     def open(self, config: ModelConfig, context: LoadContext) -> Scripted:
         self.note("open")
-        assert context is CONTEXT
+        assert context == CONTEXT
         return self
 
     def instance(self, config: ModelConfig) -> ScriptedInstance:

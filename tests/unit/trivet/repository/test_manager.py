@@ -91,7 +91,10 @@ FAULTY = {
         fake_config().replace('backend: "fake"', ""),
         "bad/1: neither config.pbtxt nor the name of a file tells which backend runs it",
     ),
-    "a GPU": (fake_config(more="instance_group { kind: KIND_GPU }"), "runs on a GPU"),
+    "a GPU": (
+        fake_config(more="instance_group { kind: KIND_GPU }"),
+        "backend 'fake' computes on no GPU",
+    ),
     "open": (fake_config(fail_to_open="true"), 'parameters["fail_to_open"]'),
     "warm-up": (fake_config(fail="true"), "told to fail"),
 }

@@ -386,7 +386,6 @@ async def test_serve_and_check_tell_the_same_faults(tmp_path: Path) -> None:
     add_model(tmp_path, "torn", 'backend: "fake" default_model_filename: "weights"')
     add_model(tmp_path, "pipe", pipeline_config(["bad", "nobody"]))
     add_model(tmp_path, "mapped", pipeline_config(["good"], datatype="INT8"))
-    add_model(tmp_path, "gpu", fake_config(more="instance_group { kind: KIND_GPU }"))
     (tmp_path / "a:b").mkdir()
     bed = Bed(tmp_path)
     await bed.follow()
