@@ -25,6 +25,19 @@ class LongText(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LONG_TEXT_REFUSE: _ClassVar[LongText]
     LONG_TEXT_TRUNCATE: _ClassVar[LongText]
     LONG_TEXT_WINDOW: _ClassVar[LongText]
+
+class FewShotMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FEW_SHOT_METHOD_UNSPECIFIED: _ClassVar[FewShotMethod]
+    FEW_SHOT_METHOD_NEAREST_CENTROID: _ClassVar[FewShotMethod]
+    FEW_SHOT_METHOD_NEAREST_NEIGHBORS: _ClassVar[FewShotMethod]
+
+class Pooling(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POOLING_UNSPECIFIED: _ClassVar[Pooling]
+    POOLING_MEAN: _ClassVar[Pooling]
+    POOLING_CLS: _ClassVar[Pooling]
+    POOLING_MAX: _ClassVar[Pooling]
 AGGREGATION_UNSPECIFIED: Aggregation
 AGGREGATION_NONE: Aggregation
 AGGREGATION_SIMPLE: Aggregation
@@ -35,20 +48,29 @@ LONG_TEXT_UNSPECIFIED: LongText
 LONG_TEXT_REFUSE: LongText
 LONG_TEXT_TRUNCATE: LongText
 LONG_TEXT_WINDOW: LongText
+FEW_SHOT_METHOD_UNSPECIFIED: FewShotMethod
+FEW_SHOT_METHOD_NEAREST_CENTROID: FewShotMethod
+FEW_SHOT_METHOD_NEAREST_NEIGHBORS: FewShotMethod
+POOLING_UNSPECIFIED: Pooling
+POOLING_MEAN: Pooling
+POOLING_CLS: Pooling
+POOLING_MAX: Pooling
 
 class FillMaskRequest(_message.Message):
-    __slots__ = ("model", "version", "texts", "top_k", "truncate")
+    __slots__ = ("model", "version", "texts", "top_k", "truncate", "targets")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     texts: _containers.RepeatedScalarFieldContainer[str]
     top_k: int
     truncate: bool
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., top_k: _Optional[int] = ..., truncate: bool = ...) -> None: ...
+    targets: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., top_k: _Optional[int] = ..., truncate: bool = ..., targets: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FillMaskResponse(_message.Message):
     __slots__ = ("model_name", "model_version", "results")
@@ -61,20 +83,22 @@ class FillMaskResponse(_message.Message):
     def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[FillMaskResult, _Mapping[str, object]]]] = ...) -> None: ...
 
 class FillMaskStreamRequest(_message.Message):
-    __slots__ = ("id", "model", "version", "text", "top_k", "truncate")
+    __slots__ = ("id", "model", "version", "text", "top_k", "truncate", "targets")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
     id: str
     model: str
     version: int
     text: str
     top_k: int
     truncate: bool
-    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., top_k: _Optional[int] = ..., truncate: bool = ...) -> None: ...
+    targets: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., top_k: _Optional[int] = ..., truncate: bool = ..., targets: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FillMaskStreamResponse(_message.Message):
     __slots__ = ("id", "model_name", "model_version", "result", "error")
@@ -117,16 +141,26 @@ class Candidate(_message.Message):
     def __init__(self, token: _Optional[str] = ..., token_id: _Optional[int] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
-    __slots__ = ("model", "version", "texts", "truncate")
+    __slots__ = ("model", "version", "texts", "truncate", "pooling", "normalize", "layer", "hidden_state", "attention")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    POOLING_FIELD_NUMBER: _ClassVar[int]
+    NORMALIZE_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_STATE_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     texts: _containers.RepeatedScalarFieldContainer[str]
     truncate: bool
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., truncate: bool = ...) -> None: ...
+    pooling: Pooling
+    normalize: bool
+    layer: int
+    hidden_state: bool
+    attention: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., truncate: bool = ..., pooling: _Optional[_Union[Pooling, str]] = ..., normalize: bool = ..., layer: _Optional[int] = ..., hidden_state: bool = ..., attention: bool = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
     __slots__ = ("model_name", "model_version", "results")
@@ -139,18 +173,28 @@ class EmbedResponse(_message.Message):
     def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[EmbedResult, _Mapping[str, object]]]] = ...) -> None: ...
 
 class EmbedStreamRequest(_message.Message):
-    __slots__ = ("id", "model", "version", "text", "truncate")
+    __slots__ = ("id", "model", "version", "text", "truncate", "pooling", "normalize", "layer", "hidden_state", "attention")
     ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    POOLING_FIELD_NUMBER: _ClassVar[int]
+    NORMALIZE_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_STATE_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
     id: str
     model: str
     version: int
     text: str
     truncate: bool
-    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., truncate: bool = ...) -> None: ...
+    pooling: Pooling
+    normalize: bool
+    layer: int
+    hidden_state: bool
+    attention: bool
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., truncate: bool = ..., pooling: _Optional[_Union[Pooling, str]] = ..., normalize: bool = ..., layer: _Optional[int] = ..., hidden_state: bool = ..., attention: bool = ...) -> None: ...
 
 class EmbedStreamResponse(_message.Message):
     __slots__ = ("id", "model_name", "model_version", "result", "error")
@@ -167,12 +211,18 @@ class EmbedStreamResponse(_message.Message):
     def __init__(self, id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., result: _Optional[_Union[EmbedResult, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
 
 class EmbedResult(_message.Message):
-    __slots__ = ("embedding", "cost")
+    __slots__ = ("embedding", "cost", "hidden_state", "attention", "tokens")
     EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_STATE_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
     embedding: _containers.RepeatedScalarFieldContainer[float]
     cost: Cost
-    def __init__(self, embedding: _Optional[_Iterable[float]] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
+    hidden_state: FloatArray
+    attention: FloatArray
+    tokens: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, embedding: _Optional[_Iterable[float]] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ..., hidden_state: _Optional[_Union[FloatArray, _Mapping[str, object]]] = ..., attention: _Optional[_Union[FloatArray, _Mapping[str, object]]] = ..., tokens: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
     __slots__ = ("model", "version", "texts", "text_pairs", "top_k", "truncate")
@@ -509,3 +559,387 @@ class Error(_message.Message):
     code: int
     message: str
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+
+class SimilarityRequest(_message.Message):
+    __slots__ = ("model", "version", "texts", "others", "truncate")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    others: _containers.RepeatedScalarFieldContainer[str]
+    truncate: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., others: _Optional[_Iterable[str]] = ..., truncate: bool = ...) -> None: ...
+
+class SimilarityResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "results")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    results: _containers.RepeatedCompositeFieldContainer[SimilarityResult]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[SimilarityResult, _Mapping[str, object]]]] = ...) -> None: ...
+
+class SimilarityStreamRequest(_message.Message):
+    __slots__ = ("id", "model", "version", "text", "other", "truncate")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    version: int
+    text: str
+    other: str
+    truncate: bool
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., other: _Optional[str] = ..., truncate: bool = ...) -> None: ...
+
+class SimilarityStreamResponse(_message.Message):
+    __slots__ = ("id", "model_name", "model_version", "result", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model_name: str
+    model_version: int
+    result: SimilarityResult
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., result: _Optional[_Union[SimilarityResult, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
+
+class SimilarityResult(_message.Message):
+    __slots__ = ("similarity", "cost")
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    similarity: float
+    cost: Cost
+    def __init__(self, similarity: _Optional[float] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
+
+class ZeroShotRequest(_message.Message):
+    __slots__ = ("model", "version", "texts", "labels", "template", "multi_label", "temperature", "truncate")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    MULTI_LABEL_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    template: str
+    multi_label: bool
+    temperature: float
+    truncate: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., labels: _Optional[_Iterable[str]] = ..., template: _Optional[str] = ..., multi_label: bool = ..., temperature: _Optional[float] = ..., truncate: bool = ...) -> None: ...
+
+class ZeroShotResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "results")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    results: _containers.RepeatedCompositeFieldContainer[ZeroShotResult]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[ZeroShotResult, _Mapping[str, object]]]] = ...) -> None: ...
+
+class ZeroShotStreamRequest(_message.Message):
+    __slots__ = ("id", "model", "version", "text", "labels", "template", "multi_label", "temperature", "truncate")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    MULTI_LABEL_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    version: int
+    text: str
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    template: str
+    multi_label: bool
+    temperature: float
+    truncate: bool
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., template: _Optional[str] = ..., multi_label: bool = ..., temperature: _Optional[float] = ..., truncate: bool = ...) -> None: ...
+
+class ZeroShotStreamResponse(_message.Message):
+    __slots__ = ("id", "model_name", "model_version", "result", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model_name: str
+    model_version: int
+    result: ZeroShotResult
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., result: _Optional[_Union[ZeroShotResult, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
+
+class ZeroShotResult(_message.Message):
+    __slots__ = ("labels", "cost", "labels_cost")
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    LABELS_COST_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedCompositeFieldContainer[ScoredLabel]
+    cost: Cost
+    labels_cost: Cost
+    def __init__(self, labels: _Optional[_Iterable[_Union[ScoredLabel, _Mapping[str, object]]]] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ..., labels_cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
+
+class ScoredLabel(_message.Message):
+    __slots__ = ("label", "score", "similarity")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    score: float
+    similarity: float
+    def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ..., similarity: _Optional[float] = ...) -> None: ...
+
+class FewShotRequest(_message.Message):
+    __slots__ = ("model", "version", "texts", "examples", "method", "neighbors", "temperature", "truncate")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBORS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    examples: _containers.RepeatedCompositeFieldContainer[Example]
+    method: FewShotMethod
+    neighbors: int
+    temperature: float
+    truncate: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., examples: _Optional[_Iterable[_Union[Example, _Mapping[str, object]]]] = ..., method: _Optional[_Union[FewShotMethod, str]] = ..., neighbors: _Optional[int] = ..., temperature: _Optional[float] = ..., truncate: bool = ...) -> None: ...
+
+class FewShotResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "results")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    results: _containers.RepeatedCompositeFieldContainer[FewShotResult]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[FewShotResult, _Mapping[str, object]]]] = ...) -> None: ...
+
+class FewShotStreamRequest(_message.Message):
+    __slots__ = ("id", "model", "version", "text", "examples", "method", "neighbors", "temperature", "truncate")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBORS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    version: int
+    text: str
+    examples: _containers.RepeatedCompositeFieldContainer[Example]
+    method: FewShotMethod
+    neighbors: int
+    temperature: float
+    truncate: bool
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., examples: _Optional[_Iterable[_Union[Example, _Mapping[str, object]]]] = ..., method: _Optional[_Union[FewShotMethod, str]] = ..., neighbors: _Optional[int] = ..., temperature: _Optional[float] = ..., truncate: bool = ...) -> None: ...
+
+class FewShotStreamResponse(_message.Message):
+    __slots__ = ("id", "model_name", "model_version", "result", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model_name: str
+    model_version: int
+    result: FewShotResult
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., result: _Optional[_Union[FewShotResult, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
+
+class FewShotResult(_message.Message):
+    __slots__ = ("labels", "cost", "examples_cost")
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_COST_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedCompositeFieldContainer[ScoredLabel]
+    cost: Cost
+    examples_cost: Cost
+    def __init__(self, labels: _Optional[_Iterable[_Union[ScoredLabel, _Mapping[str, object]]]] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ..., examples_cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
+
+class Example(_message.Message):
+    __slots__ = ("text", "label")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    label: str
+    def __init__(self, text: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+
+class TokenizeRequest(_message.Message):
+    __slots__ = ("model", "version", "texts", "text_pairs", "truncate")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_PAIRS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    text_pairs: _containers.RepeatedScalarFieldContainer[str]
+    truncate: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., texts: _Optional[_Iterable[str]] = ..., text_pairs: _Optional[_Iterable[str]] = ..., truncate: bool = ...) -> None: ...
+
+class TokenizeResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "results")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    results: _containers.RepeatedCompositeFieldContainer[TokenizeResult]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[TokenizeResult, _Mapping[str, object]]]] = ...) -> None: ...
+
+class TokenizeStreamRequest(_message.Message):
+    __slots__ = ("id", "model", "version", "text", "text_pair", "truncate")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TEXT_PAIR_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    version: int
+    text: str
+    text_pair: str
+    truncate: bool
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., text_pair: _Optional[str] = ..., truncate: bool = ...) -> None: ...
+
+class TokenizeStreamResponse(_message.Message):
+    __slots__ = ("id", "model_name", "model_version", "result", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model_name: str
+    model_version: int
+    result: TokenizeResult
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., result: _Optional[_Union[TokenizeResult, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
+
+class TokenizeResult(_message.Message):
+    __slots__ = ("tokens", "cost")
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedCompositeFieldContainer[Token]
+    cost: Cost
+    def __init__(self, tokens: _Optional[_Iterable[_Union[Token, _Mapping[str, object]]]] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
+
+class Token(_message.Message):
+    __slots__ = ("id", "text", "start", "end", "word", "special", "type_id")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    SPECIAL_FIELD_NUMBER: _ClassVar[int]
+    TYPE_ID_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    text: str
+    start: int
+    end: int
+    word: int
+    special: bool
+    type_id: int
+    def __init__(self, id: _Optional[int] = ..., text: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., word: _Optional[int] = ..., special: bool = ..., type_id: _Optional[int] = ...) -> None: ...
+
+class DetokenizeRequest(_message.Message):
+    __slots__ = ("model", "version", "token_lists", "keep_special")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_LISTS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_SPECIAL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    token_lists: _containers.RepeatedCompositeFieldContainer[TokenList]
+    keep_special: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., token_lists: _Optional[_Iterable[_Union[TokenList, _Mapping[str, object]]]] = ..., keep_special: bool = ...) -> None: ...
+
+class DetokenizeResponse(_message.Message):
+    __slots__ = ("model_name", "model_version", "results")
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    model_name: str
+    model_version: int
+    results: _containers.RepeatedCompositeFieldContainer[DetokenizeResult]
+    def __init__(self, model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., results: _Optional[_Iterable[_Union[DetokenizeResult, _Mapping[str, object]]]] = ...) -> None: ...
+
+class DetokenizeStreamRequest(_message.Message):
+    __slots__ = ("id", "model", "version", "token_list", "keep_special")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_LIST_FIELD_NUMBER: _ClassVar[int]
+    KEEP_SPECIAL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: str
+    version: int
+    token_list: TokenList
+    keep_special: bool
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., token_list: _Optional[_Union[TokenList, _Mapping[str, object]]] = ..., keep_special: bool = ...) -> None: ...
+
+class DetokenizeStreamResponse(_message.Message):
+    __slots__ = ("id", "model_name", "model_version", "result", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model_name: str
+    model_version: int
+    result: DetokenizeResult
+    error: Error
+    def __init__(self, id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., result: _Optional[_Union[DetokenizeResult, _Mapping[str, object]]] = ..., error: _Optional[_Union[Error, _Mapping[str, object]]] = ...) -> None: ...
+
+class DetokenizeResult(_message.Message):
+    __slots__ = ("text", "cost")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    cost: Cost
+    def __init__(self, text: _Optional[str] = ..., cost: _Optional[_Union[Cost, _Mapping[str, object]]] = ...) -> None: ...
+
+class TokenList(_message.Message):
+    __slots__ = ("ids",)
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class FloatArray(_message.Message):
+    __slots__ = ("shape", "values")
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, shape: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...

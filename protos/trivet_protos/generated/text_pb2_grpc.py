@@ -108,6 +108,56 @@ class TextServiceStub(object):
                 request_serializer=trivet_dot_v1_dot_text__pb2.NextSentenceStreamRequest.SerializeToString,
                 response_deserializer=trivet_dot_v1_dot_text__pb2.NextSentenceStreamResponse.FromString,
                 _registered_method=True)
+        self.Similarity = channel.unary_unary(
+                '/trivet.v1.TextService/Similarity',
+                request_serializer=trivet_dot_v1_dot_text__pb2.SimilarityRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.SimilarityResponse.FromString,
+                _registered_method=True)
+        self.ZeroShot = channel.unary_unary(
+                '/trivet.v1.TextService/ZeroShot',
+                request_serializer=trivet_dot_v1_dot_text__pb2.ZeroShotRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.ZeroShotResponse.FromString,
+                _registered_method=True)
+        self.FewShot = channel.unary_unary(
+                '/trivet.v1.TextService/FewShot',
+                request_serializer=trivet_dot_v1_dot_text__pb2.FewShotRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.FewShotResponse.FromString,
+                _registered_method=True)
+        self.Tokenize = channel.unary_unary(
+                '/trivet.v1.TextService/Tokenize',
+                request_serializer=trivet_dot_v1_dot_text__pb2.TokenizeRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.TokenizeResponse.FromString,
+                _registered_method=True)
+        self.Detokenize = channel.unary_unary(
+                '/trivet.v1.TextService/Detokenize',
+                request_serializer=trivet_dot_v1_dot_text__pb2.DetokenizeRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.DetokenizeResponse.FromString,
+                _registered_method=True)
+        self.SimilarityStream = channel.stream_stream(
+                '/trivet.v1.TextService/SimilarityStream',
+                request_serializer=trivet_dot_v1_dot_text__pb2.SimilarityStreamRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.SimilarityStreamResponse.FromString,
+                _registered_method=True)
+        self.ZeroShotStream = channel.stream_stream(
+                '/trivet.v1.TextService/ZeroShotStream',
+                request_serializer=trivet_dot_v1_dot_text__pb2.ZeroShotStreamRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.ZeroShotStreamResponse.FromString,
+                _registered_method=True)
+        self.FewShotStream = channel.stream_stream(
+                '/trivet.v1.TextService/FewShotStream',
+                request_serializer=trivet_dot_v1_dot_text__pb2.FewShotStreamRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.FewShotStreamResponse.FromString,
+                _registered_method=True)
+        self.TokenizeStream = channel.stream_stream(
+                '/trivet.v1.TextService/TokenizeStream',
+                request_serializer=trivet_dot_v1_dot_text__pb2.TokenizeStreamRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.TokenizeStreamResponse.FromString,
+                _registered_method=True)
+        self.DetokenizeStream = channel.stream_stream(
+                '/trivet.v1.TextService/DetokenizeStream',
+                request_serializer=trivet_dot_v1_dot_text__pb2.DetokenizeStreamRequest.SerializeToString,
+                response_deserializer=trivet_dot_v1_dot_text__pb2.DetokenizeStreamResponse.FromString,
+                _registered_method=True)
 
 
 class TextServiceServicer(object):
@@ -218,6 +268,83 @@ class TextServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Similarity(self, request, context):
+        """Similarity compares pairs of texts, or one text with many, by the model's vectors of them. One
+        text that cannot be served fails the whole call, and the message names its index: others[3].
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ZeroShot(self, request, context):
+        """ZeroShot scores labels given with the call: a text's vector is compared with that of a sentence
+        about each label. Vectors of labels are kept for later calls. One text that cannot be served
+        fails the whole call, and the message names its index: texts[3].
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FewShot(self, request, context):
+        """FewShot scores labels by examples given with the call: a text's vector is compared with theirs.
+        Vectors of examples are kept for later calls. One text that cannot be served fails the whole
+        call, and the message names its index: texts[3].
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Tokenize(self, request, context):
+        """Tokenize tells the tokens of each text, or pair of texts. One that cannot be served fails the
+        whole call, and the message names its index: texts[3].
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Detokenize(self, request, context):
+        """Detokenize turns the ids of tokens back into text. Ids that are none of the vocabulary fail the
+        whole call, and the message names their index: token_lists[3].
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimilarityStream(self, request_iterator, context):
+        """SimilarityStream is Similarity for a stream of pairs, as EmbedStream is Embed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ZeroShotStream(self, request_iterator, context):
+        """ZeroShotStream is ZeroShot for a stream of texts, as EmbedStream is Embed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FewShotStream(self, request_iterator, context):
+        """FewShotStream is FewShot for a stream of texts, as EmbedStream is Embed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TokenizeStream(self, request_iterator, context):
+        """TokenizeStream is Tokenize for a stream of texts, as EmbedStream is Embed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetokenizeStream(self, request_iterator, context):
+        """DetokenizeStream is Detokenize for a stream of token lists, as EmbedStream is Embed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TextServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -280,6 +407,56 @@ def add_TextServiceServicer_to_server(servicer, server):
                     servicer.NextSentenceStream,
                     request_deserializer=trivet_dot_v1_dot_text__pb2.NextSentenceStreamRequest.FromString,
                     response_serializer=trivet_dot_v1_dot_text__pb2.NextSentenceStreamResponse.SerializeToString,
+            ),
+            'Similarity': grpc.unary_unary_rpc_method_handler(
+                    servicer.Similarity,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.SimilarityRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.SimilarityResponse.SerializeToString,
+            ),
+            'ZeroShot': grpc.unary_unary_rpc_method_handler(
+                    servicer.ZeroShot,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.ZeroShotRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.ZeroShotResponse.SerializeToString,
+            ),
+            'FewShot': grpc.unary_unary_rpc_method_handler(
+                    servicer.FewShot,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.FewShotRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.FewShotResponse.SerializeToString,
+            ),
+            'Tokenize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Tokenize,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.TokenizeRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.TokenizeResponse.SerializeToString,
+            ),
+            'Detokenize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Detokenize,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.DetokenizeRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.DetokenizeResponse.SerializeToString,
+            ),
+            'SimilarityStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.SimilarityStream,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.SimilarityStreamRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.SimilarityStreamResponse.SerializeToString,
+            ),
+            'ZeroShotStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ZeroShotStream,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.ZeroShotStreamRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.ZeroShotStreamResponse.SerializeToString,
+            ),
+            'FewShotStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.FewShotStream,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.FewShotStreamRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.FewShotStreamResponse.SerializeToString,
+            ),
+            'TokenizeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.TokenizeStream,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.TokenizeStreamRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.TokenizeStreamResponse.SerializeToString,
+            ),
+            'DetokenizeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.DetokenizeStream,
+                    request_deserializer=trivet_dot_v1_dot_text__pb2.DetokenizeStreamRequest.FromString,
+                    response_serializer=trivet_dot_v1_dot_text__pb2.DetokenizeStreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -617,6 +794,276 @@ class TextService(object):
             '/trivet.v1.TextService/NextSentenceStream',
             trivet_dot_v1_dot_text__pb2.NextSentenceStreamRequest.SerializeToString,
             trivet_dot_v1_dot_text__pb2.NextSentenceStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Similarity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.v1.TextService/Similarity',
+            trivet_dot_v1_dot_text__pb2.SimilarityRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.SimilarityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ZeroShot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.v1.TextService/ZeroShot',
+            trivet_dot_v1_dot_text__pb2.ZeroShotRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.ZeroShotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FewShot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.v1.TextService/FewShot',
+            trivet_dot_v1_dot_text__pb2.FewShotRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.FewShotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Tokenize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.v1.TextService/Tokenize',
+            trivet_dot_v1_dot_text__pb2.TokenizeRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.TokenizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Detokenize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trivet.v1.TextService/Detokenize',
+            trivet_dot_v1_dot_text__pb2.DetokenizeRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.DetokenizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimilarityStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trivet.v1.TextService/SimilarityStream',
+            trivet_dot_v1_dot_text__pb2.SimilarityStreamRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.SimilarityStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ZeroShotStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trivet.v1.TextService/ZeroShotStream',
+            trivet_dot_v1_dot_text__pb2.ZeroShotStreamRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.ZeroShotStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FewShotStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trivet.v1.TextService/FewShotStream',
+            trivet_dot_v1_dot_text__pb2.FewShotStreamRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.FewShotStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TokenizeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trivet.v1.TextService/TokenizeStream',
+            trivet_dot_v1_dot_text__pb2.TokenizeStreamRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.TokenizeStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetokenizeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trivet.v1.TextService/DetokenizeStream',
+            trivet_dot_v1_dot_text__pb2.DetokenizeStreamRequest.SerializeToString,
+            trivet_dot_v1_dot_text__pb2.DetokenizeStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,
