@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,3 +17,16 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
         pytest.importorskip("h2corn")
     with serving_on(request.param) as chosen:
         yield chosen
+
+
+@pytest.fixture
+def quiet(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> Callable[[], None]:
+    """Call it when all is over: no bug was logged, no traceback printed."""
+
+    def check() -> None:
+        assert not [r for r in caplog.records if r.getMessage() == "internal_error"]
+        assert "Traceback" not in capfd.readouterr().err
+
+    return check
