@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -15,7 +14,6 @@ from trivet.errors import ServeError
 from trivet.frontend.method import BidiStream, Methods, ServerStream, Unary
 
 LIMIT_S = 5.0  # a call that takes longer hangs
-_IN_BAND = "Stream"  # methods that answer every message, also one that is refused
 
 
 class Call:
@@ -31,25 +29,35 @@ class Call:
         pass
 
 
-@cache
-def _runner() -> asyncio.Runner:
-    runner = asyncio.Runner()
-    atexit.register(runner.close)
-    return runner
+class _Server:
+    """A server's methods and the loop that they run on."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        self._folder = tempfile.TemporaryDirectory(prefix="fuzz-")
+        self._table = whole_table(Path(self._folder.name))
+        self.methods: Methods = self.runner.run(self._table.__aenter__())
+
+    def close(self) -> None:
+        self.runner.run(self._table.__aexit__(None, None, None))
+        self.runner.close()
+        self._folder.cleanup()
 
 
 @cache
+def _server() -> _Server:
+    return _Server()
+
+
+def close() -> None:
+    """End the server that calls went to; the next call starts another."""
+    if _server.cache_info().currsize:
+        _server().close()
+        _server.cache_clear()
+
+
 def _table() -> Methods:
-    folder = tempfile.TemporaryDirectory(prefix="fuzz-")
-    context = whole_table(Path(folder.name))
-    methods = _runner().run(context.__aenter__())
-
-    def close() -> None:
-        _runner().run(context.__aexit__(None, None, None))
-        folder.cleanup()
-
-    atexit.register(close)
-    return methods
+    return _server().methods
 
 
 def unary_methods() -> list[str]:
@@ -70,7 +78,7 @@ def call(name: str, message: bytes) -> bytes | ServeError:
             return await method.handler(message, Call({}))
 
     try:
-        return _runner().run(answer())
+        return _server().runner.run(answer())
     except ServeError as error:
         check_told(error)
         return error
@@ -99,7 +107,7 @@ def stream(name: str, messages: Sequence[bytes], *, in_band: bool) -> None:
         return count
 
     try:
-        count = _runner().run(answers())
+        count = _server().runner.run(answers())
     except ServeError as error:
         check_told(error)
     else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 import numpy as np
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from trivet_protos import wire
 from trivet_protos.generated import grpc_service_pb2 as pb
@@ -13,6 +16,7 @@ from trivet_protos.generated import health_pb2 as health
 from trivet_protos.generated import reflection_v1_pb2 as reflection
 from trivet_protos.generated import server_pb2 as server
 from trivet_protos.generated import text_pb2 as text
+from trivet_protos.pool import POOL
 
 V2 = "/inference.GRPCInferenceService/"
 TEXT = "/trivet.v1.TextService/"
@@ -87,8 +91,27 @@ def _reflection() -> reflection.ServerReflectionRequest:
     return reflection.ServerReflectionRequest(file_containing_symbol="inference")
 
 
-def good_messages() -> Mapping[str, Message]:
-    """A message for every method, by its full name."""
+def good_message(method: str) -> Message:
+    """A message for a method of this name: one that was written for it, or a small one."""
+    return _written().get(method) or _small(method)
+
+
+def _small(method: str) -> Message:
+    """A message of a method's kind with a text in every field that takes one."""
+    find: Callable[[str], MethodDescriptor] = POOL.FindMethodByName
+    message = GetMessageClass(find(method[1:].replace("/", ".")).input_type)()
+    for field in message.DESCRIPTOR.fields:
+        if field.type == field.TYPE_STRING and field.name not in ("model", "version"):
+            if field.is_repeated:
+                getattr(message, field.name).append("a")
+            else:
+                setattr(message, field.name, "a")
+    return message
+
+
+@cache
+def _written() -> Mapping[str, Message]:
+    """By full name of the method."""
     named = {"name": "echo", "version": "1"}
     region = {"name": "r", "key": "/r", "offset": 0, "byte_size": 12}
     return {

@@ -54,15 +54,16 @@ def _message(text: bytes) -> bytes:
 
 
 def _unary() -> list[bytes]:
-    good = requests.good_messages()
     methods = calls.unary_methods()
-    return [bytes([index]) + good[name].SerializeToString() for index, name in enumerate(methods)]
+    return [
+        bytes([index]) + requests.good_message(name).SerializeToString()
+        for index, name in enumerate(methods)
+    ]
 
 
 def _streams() -> list[bytes]:
-    good = requests.good_messages()
     found = []
     for index, name in enumerate(calls.stream_methods()):
-        message = good[name].SerializeToString()
+        message = requests.good_message(name).SerializeToString()
         found.append(bytes([index, 1, len(message)]) + message + bytes([len(message)]) + message)
     return found

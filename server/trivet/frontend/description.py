@@ -121,6 +121,11 @@ class Description:
         """The versions whose statistics were asked for. What is unknown is INVALID_ARGUMENT here:
         so the protocol says."""
         if not name:
+            if version:
+                raise InvalidInput(
+                    f"version {version[:40]!r} names no version without a model; send its name,"
+                    " or neither for all models"
+                )
             return self._registry.models()
         try:
             number = self._registry.number_of(name, version_of(version, name))

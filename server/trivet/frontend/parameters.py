@@ -14,6 +14,7 @@ _SHARED_MEMORY = "shared_memory_"
 REGION = "shared_memory_region"
 _OFFSET = "shared_memory_offset"
 _BYTE_SIZE = "shared_memory_byte_size"
+_PLACE = (REGION, _OFFSET, _BYTE_SIZE)
 _CHOICE = "parameter_choice"
 _INTEGERS = ("int64_param", "uint64_param")
 
@@ -32,6 +33,7 @@ _KNOWN: Mapping[str, tuple[str, ...]] = {
     "timeout": _INTEGERS,
     "triton_enable_empty_final_response": ("bool_param",),
 }
+_FROM_ZERO = ("priority", "timeout")
 
 
 def request_parameters(
@@ -50,6 +52,11 @@ def request_parameters(
             )
         if name in _KNOWN:
             _check_type(name, field, model)
+            if name in _FROM_ZERO and getattr(parameter, field) < 0:
+                raise InvalidInput(
+                    f"model '{model}': parameter '{name}' is {getattr(parameter, field)}; send 0"
+                    " or more"
+                )
         if name.startswith(_RESERVED):
             _check_reserved(name, model)
             continue
@@ -67,9 +74,12 @@ def place_of(
 ) -> Place | None:
     """Where in shared memory a tensor's bytes are; None for one that travels in the message.
 
-    parameters: of an input or of an output asked for. Raises Unimplemented where shared memory is
-    off (`regions` is None), NotFound for an unknown region, InvalidInput for anything else.
+    parameters: of an input or of an output asked for. Others than the protocol's own are passed
+    over, as gateways send them. Raises Unimplemented where shared memory is off (`regions` is
+    None), NotFound for an unknown region, InvalidInput for anything else that is wrong with them.
     """
+    for name, parameter in parameters.items():
+        _check_tensors_own(name, parameter, where)
     if not any(name.startswith(_SHARED_MEMORY) for name in parameters):
         return None
     if regions is None:
@@ -111,6 +121,17 @@ def fill_parameters(target: Mapping[str, pb.InferParameter], values: Parameters)
                 parameter.double_param = value
             case _:
                 raise TypeError(f"parameter {name!r} is of type {type(value).__name__}")
+
+
+def _check_tensors_own(name: str, parameter: pb.InferParameter, where: str) -> None:
+    """Raises InvalidInput for a parameter without a value, or nearly one of the protocol's own."""
+    if parameter.WhichOneof(_CHOICE) is None:
+        raise InvalidInput(f"{where}: parameter '{name}' has no value; set one field of it")
+    if name.startswith(_RESERVED) or (name.startswith(_SHARED_MEMORY) and name not in _PLACE):
+        raise InvalidInput(
+            f"{where}: parameter '{name}' is unknown: names that begin with '{_RESERVED}' or"
+            f" '{_SHARED_MEMORY}' are reserved; send {', '.join(_PLACE)}, or rename it"
+        )
 
 
 def _check_type(name: str, field: str, model: str) -> None:
