@@ -1,4 +1,4 @@
-"""ONNX graphs on ONNX Runtime's CPU engine.
+"""ONNX graphs on ONNX Runtime: its CPU engine, and the execution providers that are there.
 
 The instances of a version share its weights, and its sessions, of which a lone batch takes the one
 of all cores and a batch among others a narrower one (`lanes`).
@@ -6,14 +6,15 @@ of all cores and a batch among others a narrower one (`lanes`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trivet.backend.contract import LoadContext, Signature
+from trivet.backend.contract import Gpus, LoadContext, Signature
+from trivet.backend.placement import ACCELERATORS
 from trivet.backend.stacked import Stacked
 from trivet.config import ModelConfig
 from trivet.errors import EngineFailed, InvalidInput
@@ -23,7 +24,7 @@ from trivet_backends.memory import give_back
 from trivet_backends.onnxruntime.faults import refusal
 from trivet_backends.onnxruntime.lanes import Lanes
 from trivet_backends.onnxruntime.options import Options
-from trivet_backends.onnxruntime.sessions import open_sessions
+from trivet_backends.onnxruntime.sessions import chosen_providers, gpus_here, open_sessions
 from trivet_backends.onnxruntime.signature import signature
 
 if TYPE_CHECKING:
@@ -33,28 +34,44 @@ if TYPE_CHECKING:
 class OnnxRuntimeBackend:
     """Opens `model.onnx`, or the file named in default_model_filename."""
 
+    fields: Collection[str] = (ACCELERATORS,)
+
+    def gpus(self, config: ModelConfig) -> Gpus:
+        """Those that the engine as it is installed can use."""
+        return gpus_here()
+
     def open(self, config: ModelConfig, context: LoadContext) -> OnnxArtifact:
         """Open a version's graph.
 
         Raises InvalidConfig: engine not installed, no such file, no graph this engine can run, a
-        tensor type that cannot be served, a parameter out of its range.
+        tensor type that cannot be served, a parameter out of its range, an execution provider that
+        is not there or does not start.
         """
         options = Options.read(config)
+        asked = chosen_providers(config, options, context)
         path = artifact_file(context, config.default_model_filename or "model.onnx")
         instances = config.instance_count or _instances_for(config, context)
-        session, lanes = open_sessions(path, options, context, instances)
+        session, lanes = open_sessions(path, options, context, instances, asked)
         inputs = [*session.get_inputs(), *_inputs_with_defaults(session, config)]
         told = signature(inputs, session.get_outputs(), f"{context.where}/{path.name}")
         del session, inputs  # which hold on to the session, too
         give_back()
-        return OnnxArtifact(lanes, told, context.path, instances)
+        return OnnxArtifact(lanes, told, context.path, instances, options.for_run(context.gpu))
 
 
 class OnnxArtifact:
     """One graph with its weights."""
 
-    def __init__(self, lanes: Lanes, told: Signature, folder: Path, instances: int) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        told: Signature,
+        folder: Path,
+        instances: int,
+        run_options: onnxruntime.RunOptions | None,
+    ) -> None:
         self._lanes: Lanes | None = lanes
+        self._run_options = run_options
         self._folder = folder
         self._signature = told
         self.instances = instances
@@ -84,7 +101,7 @@ class OnnxArtifact:
         }
         try:
             with self._lanes.session() as session:
-                outputs = session.run(names, feed)
+                outputs = session.run(names, feed, self._run_options)
         except Exception as error:  # the engine's exceptions share no base but this
             raise refusal(error, self._folder) from error
         return dict(zip(names, map(_wire_form, outputs), strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,8 +247,18 @@ def test_every_parameter_reaches_the_session() -> None:
         "session.intra_op.allow_spinning": "0",
         "session.intra_op.spin_duration_us": "7",
         "session.force_spinning_stop": "0",
+        "session.use_device_allocator_for_initializers": "1",
     }
-    assert {parameter.name for parameter in PARAMETERS} == set(written)
+    of_runs_and_gpus = {
+        "memory.enable_memory_arena_shrinkage",
+        "share_session_between_instances",
+        "cudnn_conv_algo_search",
+        "gpu_mem_limit",
+        "arena_extend_strategy",
+        "do_copy_in_default_stream",
+    }
+    assert {parameter.name for parameter in PARAMETERS} == set(written) | of_runs_and_gpus
+    written["session.set_denormal_as_zero"] = "1"  # any other of the engine's goes through
     options = Options.read(ModelConfig(name="m", parameters=written))
     session = options.for_session(options.intra_op_threads)
     assert session.intra_op_num_threads == 3
@@ -259,6 +270,40 @@ def test_every_parameter_reaches_the_session() -> None:
     for name in written:
         if name.startswith("session."):
             assert session.get_session_config_entry(name) == written[name]
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [(0, "ENABLE_ALL"), (-1, "ENABLE_BASIC"), (1, "ENABLE_EXTENDED"), (2, "DISABLE_ALL")],
+)
+def test_the_graph_level_means_what_it_means_to_triton(level: int, expected: str) -> None:
+    session = Options.read(ModelConfig(name="m", graph_level=level)).for_session(1)
+    assert session.graph_optimization_level.name == f"ORT_{expected}"
+
+
+def test_a_count_of_zero_threads_is_taken_as_tritons_default() -> None:
+    zeros = {"intra_op_thread_count": "0", "inter_op_thread_count": "0"}
+    options = Options.read(ModelConfig(name="m", parameters=zeros))
+    assert (options.intra_op_threads, options.inter_op_threads) == (0, 1)
+
+
+def test_arenas_shrink_after_every_run_if_asked_to(tmp_path: Path) -> None:
+    identity(tmp_path, TensorProto.FLOAT, ["n"])
+    name = "memory.enable_memory_arena_shrinkage"
+    x = np.ones(4, np.float32)
+    spec = TensorSpec(name="x", datatype="FP32", dims=(-1,))
+    config: dict[str, Any] = {"inputs": (spec,), "outputs": (replace(spec, name="y"),)}
+    for devices in ("cpu:0", "gpu:0;cpu:0"):
+        model = open_model(tmp_path, parameters={name: devices})
+        instance = model.instance(ModelConfig(name="m", **config))
+        assert execute(instance, x=x).outputs["y"].tolist() == x.tolist()
+    options = Options.read(ModelConfig(name="m", parameters={name: "gpu:0;gpu:1;cpu:0"}))
+    for gpu, expected in ((None, "cpu:0"), (1, "gpu:1;cpu:0")):
+        run = options.for_run(gpu)
+        assert run is not None
+        assert run.get_run_config_entry(name) == expected
+    assert Options.read(ModelConfig(name="m")).for_run(None) is None
+    assert "enable_memory_arena_shrinkage" in fault_of(tmp_path, parameters={name: "cpu"}).where
 
 
 def test_all_wrong_parameters_are_told_at_once(tmp_path: Path) -> None:
