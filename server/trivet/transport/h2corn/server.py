@@ -33,6 +33,8 @@ async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
     is cut off. Raises InvalidConfig if the address cannot be listened on, or the options ask for
     what h2corn cannot do.
     """
+    if options.tls is not None:
+        log.warning("certificate_read_once", extra={"cure": "start again when it was renewed"})
     with _listener(options) as listener:
         server = h2corn.Server(App(methods, options), config(options, listener.fileno()))
         running = asyncio.create_task(server.serve())
