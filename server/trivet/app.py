@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from trivet import plugins
@@ -60,6 +61,7 @@ class ServerConfig:
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
     rate_limits: tuple[Limit, ...] | None = None  # None: instances run whenever they can
     allow_client_shm: bool = False  # tensors in POSIX shared memory that clients name
+    allow_python_backend: bool = False  # run code out of the repositories
     header_forward_pattern: str = ""  # headers that become parameters; empty: none
     limits: Limits = field(default_factory=Limits)  # of what a request may consist
     trace: TraceSettings = field(default_factory=TraceSettings)
@@ -91,7 +93,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             config.repositories,
             registry,
             plugins.backends(),
-            plugins.load_backend,
+            partial(plugins.load_backend, user_code=config.allow_python_backend),
             clock,
             cores,
             cache=cache,

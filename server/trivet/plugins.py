@@ -24,19 +24,26 @@ def backends() -> tuple[str, ...]:
     return tuple(sorted(entries(BACKENDS)))
 
 
-def load_backend(name: str) -> Backend:
-    """A backend by its name.
+def load_backend(name: str, *, user_code: bool = False) -> Backend:
+    """A backend by its name. user_code: whether it may run code out of the repository.
 
-    Raises InvalidConfig for one there is not, naming those there are, and for one whose engine is
-    not installed, saying what to install.
+    Raises InvalidConfig for one there is not, naming those there are, for one whose engine is not
+    installed, saying what to install, and for one that would run code and may not.
     """
+    from trivet.backend.contract import UserCodeBackend
+
     entry = entries(BACKENDS).get(name)
     if entry is None:
         known = ", ".join(backends()) or "none"
         cure = f"use one of those installed ({known}), or install the package that brings it"
         raise InvalidConfig([Fault(f"backend '{name}'", "there is no such backend", cure)])
     loaded = load(entry, f"backend '{name}'")
-    return cast("Backend", loaded() if isinstance(loaded, type) else loaded)
+    backend = cast("Backend", loaded() if isinstance(loaded, type) else loaded)
+    if isinstance(backend, UserCodeBackend) and not user_code:
+        what = "runs Python code out of the model repository, which is switched off"
+        cure = "say --allow-python-backend=true if you trust everyone who can write there"
+        raise InvalidConfig([Fault(f"backend '{name}'", what, cure)])
+    return backend
 
 
 def entries(group: str) -> dict[str, EntryPoint]:

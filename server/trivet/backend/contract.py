@@ -9,14 +9,19 @@ instance's own thread, and in the end `Instance.close` and `Artifact.close`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from trivet.backend.cores import Cores
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import ServeError
-from trivet.request import Parameters, ParameterValue, Tensors
+from trivet.request import InferRequest, InferResponse, Parameters, ParameterValue, Tensors
+
+# Asks a model of this server, as a client would; from any thread but the event loop's. The future
+# has the answer, or the ServeError.
+Infer = Callable[[InferRequest], "Future[InferResponse]"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,7 @@ class LoadContext:
     threads: int  # cores each instance may use; at least 1
     cores: Cores = field(default_factory=lambda: Cores(1))  # for engines that follow the load
     gpu: int | None = None  # the device to compute on; None: the CPU
+    infer: Infer | None = None  # None: there is no server around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +46,39 @@ class Signature:
 
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    policies: Policies | None = None  # of an artifact that tells how it is to be scheduled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """How an artifact wants to be scheduled; what the config says goes before it.
+
+    max_batch_size: 0 for one that does not batch.
+    """
+
+    max_batch_size: int
+    dynamic_batching: bool = False
+    decoupled: bool = False
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One request's share of a batch: arrays of [rows, ...], and its own parameters."""
+    """One request's share of a batch: arrays of [rows, ...], and what else came with it.
+
+    outputs: those asked for; empty means all. A request that is computed in parts, or that nobody
+    sent, may lack all but its arrays.
+    is_cancelled: whether its caller has left; from any thread.
+    """
 
     inputs: Tensors
     parameters: Parameters = field(default_factory=dict)
+    id: str = ""
+    outputs: tuple[str, ...] = ()
+    is_cancelled: Callable[[], bool] = field(default=_never, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +194,17 @@ class Backend(Protocol):
         Raises InvalidConfig naming file, fault and cure: artifact missing or broken, a parameter
         it does not understand, an engine that is not installed.
         """
+
+
+@runtime_checkable
+class UserCodeBackend(Backend, Protocol):
+    """A backend that runs code out of the repository.
+
+    The server refuses it unless its operator switches it on, and gives its instances no made-up
+    requests to warm up with: code may do anything with them.
+    """
+
+    runs_user_code: Literal[True]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,4 +20,9 @@ def add_repository_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also open every artifact with its engine (seconds, and the memory of one model)",
     )
+    parser.add_argument(
+        "--allow-python-backend",
+        action="store_true",
+        help="with --load: also run models that are Python code (model.py)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")

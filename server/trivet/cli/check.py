@@ -37,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
     """0 if every model would load, else 1. Raises InvalidConfig if a repository cannot be read."""
     from trivet.cli.repository import as_json, look
 
-    repository = look(args.repository, open_artifacts=args.load)
+    repository = look(
+        args.repository, open_artifacts=args.load, user_code=args.allow_python_backend
+    )
     if args.json:
         print(as_json(repository))
     else:

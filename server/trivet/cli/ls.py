@@ -38,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """0, whether or not the models would load. Raises InvalidConfig for an unreadable folder."""
     from trivet.cli.repository import as_json, look
 
-    repository = look(args.repository, open_artifacts=args.load)
+    repository = look(
+        args.repository, open_artifacts=args.load, user_code=args.allow_python_backend
+    )
     if args.json:
         print(as_json(repository))
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from trivet import plugins
@@ -27,12 +28,15 @@ class Looked:
         return not self.faults and not any(model.faults for model in self.models)
 
 
-def look(repositories: Sequence[Path], *, open_artifacts: bool) -> Looked:
-    """Inspect every model. Raises InvalidConfig if a repository itself cannot be read."""
+def look(repositories: Sequence[Path], *, open_artifacts: bool, user_code: bool = False) -> Looked:
+    """Inspect every model. user_code: whether opening may run code out of the repository.
+
+    Raises InvalidConfig if a repository itself cannot be read.
+    """
     faults = Faults()
     snapshot = read_repositories(repositories, faults)
-    load_backend = plugins.load_backend if open_artifacts else None
-    models = inspect(snapshot, plugins.backends(), load_backend)
+    load_backend = partial(plugins.load_backend, user_code=user_code)
+    models = inspect(snapshot, plugins.backends(), load_backend if open_artifacts else None)
     return Looked(models, tuple(faults))
 
 

@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         hold_until=_hold_until(os.environ),
         rate_limits=rate_limits(args),
         allow_client_shm=args.allow_client_shm,
+        allow_python_backend=args.allow_python_backend,
         header_forward_pattern=args.grpc_header_forward_pattern,
         limits=request_limits(args),
         trace=trace_settings(args.trace_config or ()),

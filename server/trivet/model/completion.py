@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trivet.backend.contract import Signature
+from trivet.backend.contract import Policies, Signature
 from trivet.config import BatchOrder, BatchPolicy, ModelConfig, TensorSpec
 from trivet.config_file import Faults, check_padding, check_ragged, data_type
 from trivet.model.ragged import with_batch_in_front
@@ -23,7 +23,9 @@ def completed(config: ModelConfig, signature: Signature, where: str, faults: Fau
     """
     found = len(faults)
     config = config.reshaped  # the artifact tells what the engine sees
-    if _says_nothing(config) and _can_batch(signature):
+    if signature.policies is not None:
+        config = _scheduled(config, signature.policies)
+    elif _says_nothing(config) and _can_batch(signature):
         policy = BatchPolicy(max_batch_size=DEFAULT_MAX_BATCH_SIZE)
         config = replace(config, max_batch_size=policy.max_batch_size, dynamic_batching=policy)
     if config.max_batch_size:
@@ -44,6 +46,18 @@ def completed(config: ModelConfig, signature: Signature, where: str, faults: Fau
         check_ragged(config, file, faults)
         _check_length_order(config, file, faults)
     return config
+
+
+def _scheduled(config: ModelConfig, told: Policies) -> ModelConfig:
+    """The config with what the artifact tells of batches and answers, where it says nothing."""
+    rows = config.max_batch_size or told.max_batch_size
+    batching = config.dynamic_batching or (BatchPolicy() if told.dynamic_batching else None)
+    return replace(
+        config,
+        max_batch_size=rows,
+        dynamic_batching=replace(batching, max_batch_size=rows) if batching and rows else None,
+        decoupled=config.decoupled or told.decoupled,
+    )
 
 
 def _says_nothing(config: ModelConfig) -> bool:

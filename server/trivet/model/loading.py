@@ -11,7 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from trivet.backend.contract import Artifact, Backend, ElasticArtifact, Instance, LoadContext
+from trivet.backend.contract import (
+    Artifact,
+    Backend,
+    ElasticArtifact,
+    Instance,
+    LoadContext,
+    UserCodeBackend,
+)
 from trivet.backend.cores import Cores, fair_share
 from trivet.backend.first_answers import to_warm_up
 from trivet.backend.placement import contexts, placed, posts
@@ -89,7 +96,9 @@ class Loader:
             faults.raise_if_any()
             config = _with_instances(config, artifact)
             places = [(artifacts[device], group) for device, group in posts(config)]
-            make = self._make(places, engine, first)
+            make = self._make(
+                places, engine, first, made_up=not isinstance(backend, UserCodeBackend)
+            )
             pairs = []
             for number in range(config.instance_count):
                 instance, executor = await make(number)
@@ -152,9 +161,12 @@ class Loader:
         places: Sequence[tuple[Artifact, InstanceGroup]],
         config: ModelConfig,
         first: Sequence[Sample],
+        *,
+        made_up: bool,
     ) -> Make:
         """How one more instance is made, kept to its cores and warmed up: at load, and again when
         one died. places: of each instance by its number, what it is made of and its group.
+        made_up: whether a request that nobody wrote may be run.
         """
 
         async def make(number: int) -> tuple[Instance, Executor]:
@@ -169,7 +181,7 @@ class Loader:
                 own = replace(config, instance_groups=(group,))
                 instance = await executor.run(_made, artifact, own, made)
                 ready = to_warm_up(instance, config)
-                await executor.run(warm_up, ready, config, self.clock, first)
+                await executor.run(warm_up, ready, config, self.clock, first, made_up=made_up)
                 undo.pop_all()
             return instance, executor
 

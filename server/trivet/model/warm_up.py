@@ -58,15 +58,21 @@ def samples_of(config: ModelConfig, folder: Path, faults: Faults) -> tuple[Sampl
 
 
 def warm_up(
-    instance: Instance, config: ModelConfig, clock: Clock, samples: Sequence[Sample] = ()
+    instance: Instance,
+    config: ModelConfig,
+    clock: Clock,
+    samples: Sequence[Sample] = (),
+    *,
+    made_up: bool = True,
 ) -> None:
     """Run the samples through an instance, in the thread that owns it.
 
-    Where the config writes none, a made-up one is run first. Of that it raises what the engine
-    raises; an answer that refuses it (a text without a mask token, say) is no fault: the path to it
-    is warm. Raises InvalidConfig naming the sample of the config that failed or was refused.
+    Where the config writes none, a made-up one is run first, if `made_up`. Of that it raises what
+    the engine raises; an answer that refuses it (a text without a mask token, say) is no fault: the
+    path to it is warm. Raises InvalidConfig naming the sample of the config that failed or was
+    refused.
     """
-    if not config.warm_ups:
+    if made_up and not config.warm_ups:
         inputs = {spec.name: sample(spec, config) for spec in config.inputs}
         instance.execute(Batch([Rows(inputs)], clock.now_ns))
     for written in samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from trivet.backend.contract import LoadContext
+from trivet.backend.contract import Infer, LoadContext
 from trivet.config import ModelConfig
 from trivet.config_file import Faults
 from trivet.errors import Fault, InvalidConfig, ServeError
@@ -14,6 +14,7 @@ from trivet.model.model import Model
 from trivet.model.wiring import check_wiring
 from trivet.repository.inspection import Inspected, LoadBackend, faults_of_error
 from trivet.repository.registry import Registry
+from trivet.request import InferRequest, InferResponse
 
 
 class CannotStart(Exception):
@@ -65,9 +66,19 @@ class Loads:
             where=f"{config.name}/{version}",
             threads=self._loader.threads(config),
             cores=self._loader.cores_of(config),
+            infer=self._infer_from(asyncio.get_running_loop()),
         )
         backend = await asyncio.to_thread(self._load_backend, config.backend)
         return await self._loader.load(config, backend, context)
+
+    def _infer_from(self, loop: asyncio.AbstractEventLoop) -> Infer:
+        """How code that runs in other threads asks the models that are served."""
+
+        async def answered(request: InferRequest) -> InferResponse:
+            with self._registry.acquire(request.model, request.version) as model:
+                return await model.infer(request)
+
+        return lambda request: asyncio.run_coroutine_threadsafe(answered(request), loop)
 
     def check_members(self, model: Inspected) -> None:
         """Whether a pipeline fits its members as they are served now. Raises CannotStart."""

@@ -139,10 +139,7 @@ class BatchScheduler:
             post.has_answered()
 
     async def _answer(self, slots: Sequence[Slot], run: Run) -> None:
-        batch = Batch(
-            [Rows(slot.request.inputs, slot.request.parameters) for slot in slots],
-            self._clock.now_ns,
-        )
+        batch = Batch([_rows_of(slot) for slot in slots], self._clock.now_ns)
         started_ns = self._clock.now_ns()
         try:
             answers = _complete(await run(batch), len(slots))
@@ -228,6 +225,11 @@ class BatchScheduler:
         """A backend's error with the name of the model, which the backend need not know."""
         name = f"model '{self._config.name}'"
         return error if error.message.startswith(name) else error.prefixed(f"{name}: ")
+
+
+def _rows_of(slot: Slot) -> Rows:
+    request = slot.request
+    return Rows(request.inputs, request.parameters, request.id, request.outputs, slot.reply.done)
 
 
 def _reply() -> asyncio.Future[InferResponse]:

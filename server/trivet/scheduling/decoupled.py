@@ -43,6 +43,11 @@ class _StreamSlot(Slot):
         self.answers.close(error if isinstance(error, ServeError) else None)
 
 
+def _rows_of(slot: _StreamSlot) -> Rows:
+    request, has_left = slot.request, slot.answers.is_cancelled
+    return Rows(request.inputs, request.parameters, request.id, request.outputs, has_left)
+
+
 class DecoupledScheduler:
     """Whichever instance is free takes the oldest request, and sends answers while it computes."""
 
@@ -142,8 +147,7 @@ class DecoupledScheduler:
         answers.begin()
         error = None
         try:
-            request = Rows(slot.request.inputs, slot.request.parameters)
-            await post.executor.run(run, request, answers)
+            await post.executor.run(run, _rows_of(slot), answers)
         except InstanceDied as died:
             self._try_elsewhere(slot, died, post)
             raise

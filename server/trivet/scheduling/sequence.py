@@ -256,7 +256,7 @@ class SequenceScheduler:
         Direct: every sequence in its own row, and rows that are not ready in between.
         """
         own: dict[int, tuple[Rows, Tracked | None]] = {
-            place: (Rows(inputs, _turn_of(sequence).request.parameters), sequence)
+            place: (_rows_of(_turn_of(sequence), inputs), sequence)
             for place, sequence, inputs in zip(places, sequences, given, strict=True)
         }
         if isinstance(self._strategy, OldestStrategy):
@@ -344,6 +344,12 @@ def _places(strategy: DirectStrategy | OldestStrategy, max_rows: int) -> int:
     if isinstance(strategy, OldestStrategy):
         return strategy.max_candidate_sequences
     return max_rows
+
+
+def _rows_of(turn: Turn, inputs: Tensors) -> Rows:
+    """A request's rows. inputs: with those that the scheduler fills."""
+    request = turn.request
+    return Rows(inputs, request.parameters, request.id, request.outputs, turn.reply.done)
 
 
 def _turn_of(sequence: Tracked) -> Turn:

@@ -18,6 +18,14 @@ FLAGS = (
         help="folder with one sub-folder per model; may be given several times",
     ),
     Flag(
+        name="allow-python-backend",
+        metavar="true|false",
+        parse=boolean,
+        default=False,
+        help="run models that are Python code (model.py); whoever can write into the repository, or"
+        " upload to it, can then run code as this server (default: false)",
+    ),
+    Flag(
         name="exit-on-error",
         metavar="true|false",
         parse=boolean,
