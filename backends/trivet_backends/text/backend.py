@@ -38,7 +38,7 @@ class TextBackend:
         check_names(config, inputs=_names(task.inputs), outputs=_names(task.outputs))
         answerer = task.make(config, context, reader)
         reader.done()
-        return TextArtifact(answerer, _signature(task, batches=batches(config)))
+        return TextArtifact(answerer, _signature(task, config))
 
 
 class TextArtifact:
@@ -105,11 +105,13 @@ def _names(specs: Sequence[TensorSpec]) -> tuple[str, ...]:
     return tuple(spec.name for spec in specs)
 
 
-def _signature(task: Task, *, batches: bool) -> Signature:
+def _signature(task: Task, config: ModelConfig) -> Signature:
     """The task's tensors, without their batch dimension where the model has none."""
-    if batches:
-        return Signature(inputs=task.inputs, outputs=task.outputs)
-    return Signature(inputs=_unbatched(task.inputs), outputs=_unbatched(task.outputs))
+    named = _names(config.inputs)
+    inputs = tuple(spec for spec in task.inputs if spec.name in named or not spec.optional)
+    if batches(config):
+        return Signature(inputs=inputs, outputs=task.outputs)
+    return Signature(inputs=_unbatched(inputs), outputs=_unbatched(task.outputs))
 
 
 def _unbatched(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +55,10 @@ def largest(hidden: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(is_token.any(axis=1), found, np.float32(0))
 
 
+POOLINGS: Mapping[str, Pooling] = {"mean": mean, "cls": cls, "max": largest}
 POOLING = one_of(
     "pooling",
-    {"mean": mean, "cls": cls, "max": largest},
+    POOLINGS,
     mean,
     "Which vector stands for the text: the tokens' mean, the first one's, or their maximum.",
 )

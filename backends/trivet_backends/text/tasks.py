@@ -14,7 +14,7 @@ from trivet.backend.contract import LoadContext
 from trivet.config import ModelConfig, TensorSpec
 from trivet.request import Parameters, Tensors
 from trivet_backends.parameters import Parameter, Reader
-from trivet_backends.text import fill_mask, pool
+from trivet_backends.text import detokenize, fill_mask, inspect_layers, pool, similarity
 
 Answerer = Callable[[Tensors, Parameters], Tensors]
 
@@ -23,6 +23,7 @@ Answerer = Callable[[Tensors, Parameters], Tensors]
 class Task:
     """What a task takes and gives, and how its function is made.
 
+    inputs: one that is optional is the model's only if its config names it.
     make: called once per version; may read the version's folder; adds what is wrong with its
     parameters to the reader. The function it gives raises InvalidInput for a request at fault.
     """
@@ -34,8 +35,16 @@ class Task:
 
 
 TASKS: Mapping[str, Task] = {
+    "detokenize": Task(inputs=detokenize.INPUTS, outputs=detokenize.OUTPUTS, make=detokenize.make),
     "fill_mask": Task(inputs=fill_mask.INPUTS, outputs=fill_mask.OUTPUTS, make=fill_mask.make),
+    "inspect": Task(
+        inputs=inspect_layers.INPUTS,
+        outputs=inspect_layers.OUTPUTS,
+        parameters=pool.PARAMETERS,
+        make=inspect_layers.make,
+    ),
     "pool": Task(
         inputs=pool.INPUTS, outputs=pool.OUTPUTS, parameters=pool.PARAMETERS, make=pool.make
     ),
+    "similarity": Task(inputs=similarity.INPUTS, outputs=similarity.OUTPUTS, make=similarity.make),
 }

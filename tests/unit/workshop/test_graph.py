@@ -15,6 +15,12 @@ from tests.unit.workshop.checkpoints import TINY, Recipe, random_weights
 from trivet.errors import InvalidConfig
 from trivet_backends.workshop.bert_config import Activation, BertConfig
 from trivet_backends.workshop.graph import builder
+from trivet_backends.workshop.graph.fill_mask import (
+    PROBABILITIES,
+    TARGET_IDS,
+    TARGET_PROBABILITIES,
+    TOKEN_IDS,
+)
 from trivet_backends.workshop.graph.model import bert_graph
 from trivet_backends.workshop.numpy_bert import NumpyBert
 from trivet_backends.workshop.options import GraphOptions, Pooling, Task
@@ -22,6 +28,7 @@ from trivet_backends.workshop.options import GraphOptions, Pooling, Task
 Arrays = dict[str, np.ndarray]
 EMBED = GraphOptions(task=Task.EMBED, hidden_state=True)
 FILL_MASK = GraphOptions(task=Task.FILL_MASK, candidates=10)
+BEST = [TOKEN_IDS, PROBABILITIES]
 ALIKE = 2e-6
 
 GEOMETRIES = {
@@ -103,7 +110,7 @@ def test_candidates_are_the_likeliest_of_the_vocabulary_best_first(recipe: Recip
     weights, batch = random_weights(recipe), awkward_batch(recipe.config)
     positions = np.array([[0, 11], [4, -1], [6, 11], [2, 7], [8, 0], [7, -1], [0, -1]])
     runner = session(bert_graph(recipe.config, weights, FILL_MASK))
-    ids, chances = runner.run(None, {**batch, "mask_positions": positions})
+    ids, chances = runner.run(BEST, {**batch, "mask_positions": positions})
     full = NumpyBert(recipe.config, weights).mask_probabilities(**batch, mask_positions=positions)
     real = positions >= 0
     best = -np.sort(-full, axis=-1)[..., : FILL_MASK.candidates]
@@ -133,8 +140,8 @@ def test_positions_outside_the_row_are_safe_and_harm_nobody() -> None:
     runner = session(bert_graph(TINY, weights, FILL_MASK))
     rows = len(batch["input_ids"])
     wild = np.array([[3, -1, 12, 2**62, -(2**62)]] * rows)
-    ids, chances = runner.run(None, {**batch, "mask_positions": wild})
-    alone_ids, alone = runner.run(None, {**batch, "mask_positions": wild[:, :1]})
+    ids, chances = runner.run(BEST, {**batch, "mask_positions": wild})
+    alone_ids, alone = runner.run(BEST, {**batch, "mask_positions": wild[:, :1]})
     np.testing.assert_array_equal(ids[:, :1], alone_ids)
     np.testing.assert_allclose(chances[:, :1], alone, atol=ALIKE)
     assert np.isfinite(chances).all()
@@ -144,9 +151,30 @@ def test_no_masks_at_all_give_no_candidates() -> None:
     runner = session(bert_graph(TINY, random_weights(Recipe()), FILL_MASK))
     batch = awkward_batch(TINY)
     ids, chances = runner.run(
-        None, {**batch, "mask_positions": np.zeros((len(batch["input_ids"]), 0), np.int64)}
+        BEST, {**batch, "mask_positions": np.zeros((len(batch["input_ids"]), 0), np.int64)}
     )
     assert ids.shape == chances.shape == (7, 0, FILL_MASK.candidates)
+
+
+def test_targets_have_their_probability_among_the_whole_vocabulary() -> None:
+    weights, batch = random_weights(Recipe()), awkward_batch(TINY)
+    positions = np.array([[0, 11], [4, -1], [6, 11], [2, 7], [8, 0], [7, -1], [0, -1]])
+    targets = np.random.default_rng(4).integers(0, TINY.vocab_size, (7, 3))
+    targets[2, 2] = -1
+    runner = session(bert_graph(TINY, weights, FILL_MASK))
+    (found,) = runner.run(
+        [TARGET_PROBABILITIES], {**batch, "mask_positions": positions, TARGET_IDS: targets}
+    )
+    full = NumpyBert(TINY, weights).mask_probabilities(**batch, mask_positions=positions)
+    asked = np.broadcast_to(np.maximum(targets, 0)[:, None], (7, 2, 3))
+    expected = np.take_along_axis(full, asked, axis=2)
+    real = positions >= 0
+    np.testing.assert_allclose(found[real], expected[real], atol=ALIKE)
+    none = np.zeros((7, 0), np.int64)
+    (found,) = runner.run(
+        [TARGET_PROBABILITIES], {**batch, "mask_positions": none, TARGET_IDS: targets}
+    )
+    assert found.shape == (7, 0, 3)
 
 
 def test_a_row_alone_equals_the_row_in_a_batch() -> None:
@@ -217,6 +245,6 @@ def test_the_geometry_of_bert_base_is_right() -> None:
     batch = awkward_batch(config)
     positions = np.array([[0], [4], [6], [2], [8], [7], [0]])
     runner = session(bert_graph(config, weights, FILL_MASK))
-    ids, chances = runner.run(None, {**batch, "mask_positions": positions})
+    ids, chances = runner.run(BEST, {**batch, "mask_positions": positions})
     full = NumpyBert(config, weights).mask_probabilities(**batch, mask_positions=positions)
     np.testing.assert_allclose(np.take_along_axis(full, ids, axis=-1), chances, atol=1e-5)

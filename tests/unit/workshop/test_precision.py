@@ -16,11 +16,13 @@ from tests.unit.workshop.checkpoints import MASK_ID, TINY, Recipe, random_weight
 from trivet.errors import InvalidConfig
 from trivet_backends.workshop.bert_config import BertConfig
 from trivet_backends.workshop.check_batch import CheckBatch, check_batch
+from trivet_backends.workshop.graph.fill_mask import PROBABILITIES, TOKEN_IDS
 from trivet_backends.workshop.graph.model import bert_graph
 from trivet_backends.workshop.options import GraphOptions, Precision, Task
 from trivet_backends.workshop.parity import BARS, check_parity
 from trivet_backends.workshop.precision import write_graph
 
+BEST = [TOKEN_IDS, PROBABILITIES]
 # Wide enough that weights, not nodes, fill the file.
 WIDE = dataclasses.replace(TINY, hidden_size=128, intermediate_size=512, heads=4)
 TASKS = [
@@ -81,9 +83,9 @@ def test_an_8_bit_table_answers_each_row_by_itself() -> None:
         "token_type_ids": np.zeros((4, 9), np.int64),
         "mask_positions": np.full((4, 1), 3),
     }
-    ids, chances = run(None, rows)
+    ids, chances = run(BEST, rows)
     for row in range(4):
-        alone_ids, alone = run(None, {key: x[row : row + 1] for key, x in rows.items()})
+        alone_ids, alone = run(BEST, {key: x[row : row + 1] for key, x in rows.items()})
         np.testing.assert_array_equal(alone_ids[0], ids[row])
         np.testing.assert_allclose(alone[0], chances[row], atol=1e-6)
 

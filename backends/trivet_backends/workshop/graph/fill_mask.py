@@ -20,6 +20,8 @@ from trivet_backends.workshop.tensor_files import Float32
 MASK_POSITIONS = "mask_positions"
 TOKEN_IDS = "token_ids"
 PROBABILITIES = "probabilities"
+TARGET_IDS = "target_ids"
+TARGET_PROBABILITIES = "target_probabilities"
 
 
 def write_fill_mask(
@@ -35,6 +37,9 @@ def write_fill_mask(
     is no token of the row (-1 is the padding) the first token is looked at.
     Outputs: token_ids int64 and probabilities float32, both [batch, masks, candidates], best first;
     probabilities are those of the whole vocabulary.
+    Input target_ids int64 [batch, targets] may be left out; target_probabilities float32 [batch,
+    masks, targets] are those of these tokens, wherever they stand among the best. An engine that
+    knows no input with a default (OpenVINO) has neither the input nor a use for the output.
     """
     g = graph
     candidates = options.candidates
@@ -56,6 +61,25 @@ def write_fill_mask(
     dims: list[str | int] = ["batch", "masks", candidates]
     g.output(g.node("Gather", ids, place, axis=0), TOKEN_IDS, np.int64, dims)
     g.output(g.node("Gather", best, place, axis=0), PROBABILITIES, np.float32, dims)
+    of_targets = g.node("GatherElements", chances, _targets_of_masks(g), axis=1)
+    g.output(
+        g.node("Gather", of_targets, place, axis=0),
+        TARGET_PROBABILITIES,
+        np.float32,
+        ["batch", "masks", "targets"],
+    )
+
+
+def _targets_of_masks(g: GraphBuilder) -> str:
+    """The targets of each mask's row, int64 [batch * masks, targets]; padding asks for token 0."""
+    # One row and no target, where the input is left out.
+    g.weight(TARGET_IDS, np.array([[-1]], np.int64))
+    g.input(TARGET_IDS, np.int64, ["batch", "targets"])
+    ids = g.node("Max", TARGET_IDS, g.integer(0))
+    row = g.node("Reshape", _rows(g), g.integers(-1))
+    rows = g.node("Slice", g.node("Shape", MASK_POSITIONS), g.integers(0), g.integers(1))
+    every_row = g.node("Expand", ids, g.node("Concat", rows, g.integers(1), axis=0))
+    return g.node("Gather", every_row, row, axis=0)
 
 
 def _ranks(g: GraphBuilder, order: Order) -> str:
@@ -80,10 +104,15 @@ def _places(g: GraphBuilder) -> str:
     """
     shape = g.node("Shape", MASK_POSITIONS)
     ones = g.node("Expand", g.integer(1), shape)
-    row = g.node("CumSum", ones, g.integer(0), exclusive=1)
     column = g.node("CumSum", ones, g.integer(1), exclusive=1)
     masks = g.node("Gather", shape, g.integers(1))
-    return g.node("Add", g.node("Mul", row, masks), column)
+    return g.node("Add", g.node("Mul", _rows(g), masks), column)
+
+
+def _rows(g: GraphBuilder) -> str:
+    """Which row each mask is of, int64 [batch, masks]."""
+    ones = g.node("Expand", g.integer(1), g.node("Shape", MASK_POSITIONS))
+    return g.node("CumSum", ones, g.integer(0), exclusive=1)
 
 
 def _logits(
