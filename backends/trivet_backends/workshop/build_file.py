@@ -56,7 +56,7 @@ def write_build_file(
         measured=as_read(measured),
         files={path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     )
-    raw = asdict(build) | {"tools": _tools()}
+    raw = asdict(build) | {"tools": tools(_TOOLS)}
     (folder / NAME).write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
     return build
 
@@ -82,10 +82,10 @@ def as_read(values: Mapping[str, Json]) -> Mapping[str, Json]:
     return read
 
 
-def _tools() -> dict[str, str]:
-    """The version of every tool that is here; extras may not be."""
+def tools(names: Sequence[str]) -> dict[str, str]:
+    """The version of every one that is here; extras may not be."""
     found = {}
-    for tool in _TOOLS:
+    for tool in names:
         with suppress(PackageNotFoundError):
             found[tool] = version(tool)
     return found

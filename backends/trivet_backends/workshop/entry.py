@@ -74,7 +74,7 @@ def publish(repository: Path, entries: Sequence[Entry]) -> list[Published]:
     _check_names(repository, entries)
     plans = [_plan(repository, entry) for entry in entries]
     try:
-        with _scratch(repository) as scratch:
+        with scratch_folder(repository) as scratch:
             builds = [plan.built or _write(scratch, plan) for plan in plans]
             with ExitStack() as undo:
                 notes = [_put_in_place(repository, scratch, plan, undo) for plan in plans]
@@ -148,7 +148,7 @@ def _plan(repository: Path, entry: Entry) -> _Plan:
 
 
 @contextmanager
-def _scratch(repository: Path) -> Iterator[Path]:
+def scratch_folder(repository: Path) -> Iterator[Path]:
     """A hidden folder in the repository for as long as the block lasts."""
     made = not repository.exists()
     repository.mkdir(parents=True, exist_ok=True)
