@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from trivet.backend.contract import LoadContext, Signature
 from trivet.config import ModelConfig, TensorSpec
 from trivet_backends.checks import batches, check_names
-from trivet_backends.parameters import Parameter, Reader, text, whole
+from trivet_backends.parameters import Parameter, Reader, one_of, text, whole
 from trivet_backends.tokenizers.encoder import Encoder, Limits
+from trivet_backends.tokenizers.fitting import Fit, LongText, Truncation
 from trivet_backends.tokenizers.instance import TARGET_IDS, TEXT, TEXT_PAIR, TokenizerInstance
 from trivet_backends.tokenizers.loading import load_tokenizer
 from trivet_backends.tokenizers.targets import TARGET, Targets
-from trivet_backends.tokenizers.tensors import PLACES, Vocabulary, Writer
+from trivet_backends.tokenizers.tensors import PLACES, WINDOW, Vocabulary, Writer
 
 if TYPE_CHECKING:
     import tokenizers
@@ -30,15 +31,39 @@ MAX_TEXT_BYTES = whole(
 MASK_TOKEN = text(
     "mask_token", "", "The token to be predicted; default: [MASK] or <mask>, whichever there is."
 )
-PARAMETERS: tuple[Parameter[Any], ...] = (MAX_TOKENS, MAX_TEXT_BYTES, MASK_TOKEN)
+LONG_TEXT = one_of(
+    "long_text",
+    {str(choice): choice for choice in LongText},
+    LongText.REFUSE,
+    "What becomes of a text longer than max_tokens; window needs the output window.",
+)
+TRUNCATION = one_of(
+    "truncation",
+    {str(choice): choice for choice in Truncation},
+    Truncation.LONGEST_FIRST,
+    "Which text of a pair is cut.",
+)
+MAX_WINDOWS = whole(
+    "max_windows", 64, "Windows over the texts of a request, the rows of what follows.", at_least=1
+)
+PARAMETERS: tuple[Parameter[Any], ...] = (
+    MAX_TOKENS,
+    MAX_TEXT_BYTES,
+    MASK_TOKEN,
+    LONG_TEXT,
+    TRUNCATION,
+    MAX_WINDOWS,
+)
 
 _BYTES_PER_TOKEN = 64
 _ALWAYS = ("input_ids", "attention_mask", "token_type_ids")
-_ON_DEMAND = ("special_tokens_mask", "tokens", "offsets", "word_ids")  # one for each token, too
+_ON_DEMAND = ("special_tokens_mask", "tokens", "offsets", "word_ids", "sequence_ids")  # likewise
+_OF_ROWS = {WINDOW: 2, "texts": 1}  # and their sizes
 _OUTPUTS = {  # and the symbol of their first dimension
     **dict.fromkeys((*_ALWAYS, *_ON_DEMAND), "tokens"),
     "mask_positions": "masks",
     TARGET_IDS: "targets",
+    **dict.fromkeys(_OF_ROWS, ""),
 }
 
 
@@ -61,6 +86,10 @@ class TokenizersBackend:
         if "mask_positions" in outputs and vocabulary.mask_id is None:
             what = f"'{vocabulary.mask_token}' is not in the vocabulary"
             reader.fault(MASK_TOKEN.name, what, "name the token to be predicted")
+        fit = _fit(reader, limits)
+        if fit.long_text is LongText.WINDOW and WINDOW not in outputs:
+            what = "is 'window', but nobody is told of the windows"
+            reader.fault(LONG_TEXT.name, what, "add the output 'window'")
         reader.done()
         # Once and for all: while one thread changes these, another that encodes gets "Already
         # borrowed". We pad and truncate ourselves.
@@ -69,17 +98,23 @@ class TokenizersBackend:
         inputs = tuple(spec.name for spec in config.inputs)
         told = _signature(inputs, outputs, batches=batches(config))
         encoder = Encoder(tokenizer, limits, places=not PLACES.isdisjoint(outputs))
-        return TokenizerArtifact(encoder, vocabulary, Targets(tokenizer), told)
+        return TokenizerArtifact(encoder, vocabulary, fit, Targets(tokenizer), told)
 
 
 class TokenizerArtifact:
     """One tokenizer, shared by its instances."""
 
     def __init__(
-        self, encoder: Encoder, vocabulary: Vocabulary, targets: Targets, told: Signature
+        self,
+        encoder: Encoder,
+        vocabulary: Vocabulary,
+        fit: Fit,
+        targets: Targets,
+        told: Signature,
     ) -> None:
         self._encoder = encoder
         self._vocabulary = vocabulary
+        self._fit = fit
         self._targets = targets
         self._signature = told
 
@@ -93,7 +128,7 @@ class TokenizerArtifact:
         names = frozenset(spec.name for spec in config.outputs)
         writer = Writer(self._vocabulary, names, batches=config.max_batch_size > 0)
         targets = self._targets if TARGET_IDS in names else None
-        return TokenizerInstance(self._encoder, writer, targets)
+        return TokenizerInstance(self._encoder, writer, self._fit, targets)
 
     def close(self) -> None:
         """The vocabulary goes with the last one who refers to it."""
@@ -110,7 +145,9 @@ def _signature(names: Sequence[str], outputs: Sequence[str], *, batches: bool) -
 
 
 def _told(name: str, batch: TensorSpec) -> TensorSpec:
-    datatype = "BYTES" if name == "tokens" else "INT64"
+    datatype = "BYTES" if name in ("tokens", "texts") else "INT64"
+    if size := _OF_ROWS.get(name):
+        return _spec(name, datatype, batch, dim=size)
     spec = _spec(name, datatype, batch, dim=-1, symbol=_OUTPUTS[name])
     if name == "offsets":  # begin and end
         return replace(spec, dims=(*spec.dims, 2), symbols=(*spec.symbols, ""))
@@ -135,6 +172,15 @@ def _limits(reader: Reader) -> Limits:
     max_tokens = reader.value(MAX_TOKENS)
     max_text_bytes = reader.value(MAX_TEXT_BYTES) or _BYTES_PER_TOKEN * max_tokens
     return Limits(max_tokens=max_tokens, max_text_bytes=max_text_bytes)
+
+
+def _fit(reader: Reader, limits: Limits) -> Fit:
+    return Fit(
+        long_text=reader.value(LONG_TEXT),
+        truncation=reader.value(TRUNCATION),
+        most=limits.max_tokens,
+        max_windows=reader.value(MAX_WINDOWS),
+    )
 
 
 def _vocabulary(tokenizer: tokenizers.Tokenizer, mask_token: str) -> Vocabulary:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from trivet.errors import InvalidInput, ServeError
+from trivet_backends.tokenizers.fitting import Fit, LongText, truncated, windows
 
 if TYPE_CHECKING:
     import tokenizers
-
-T = TypeVar("T")
 
 # A text to be truncated is first read this far. English prose has 4 to 5 characters a token, so
 # that is enough nearly always, and a long document costs 2 ms instead of 14.
@@ -35,23 +33,22 @@ class Text:
     content: str
     pair: str | None = None  # the second text of a pair
     place: str = ""
-    truncate: bool = False
+    row: int = 0  # of the request
+    fit: Fit
     is_cut: bool = False  # something behind `content`, or behind `pair`, was left out unread
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One text's tokens, or one pair's, special ones included."""
+    """One text's tokens, or one pair's, special ones included; or those of one window over them."""
 
+    text: Text
     ids: list[int]
     type_ids: list[int]
     truncated: bool
     encoding: tokenizers.Encoding  # the library's own, before truncation
     kept: Sequence[int]  # which of the encoding's tokens these are
-
-    def chosen(self, values: Sequence[T]) -> list[T]:
-        """Of one value for each of the encoding's tokens, those of the tokens kept."""
-        return [values[i] for i in self.kept]
+    first: int = 0  # the number of the first token of the text that the window slides over
 
 
 class Encoder:
@@ -68,33 +65,32 @@ class Encoder:
         self._encode = tokenizer.encode_batch if places else tokenizer.encode_batch_fast
         self._limits = limits
         self._first_look_characters = _FIRST_LOOK_CHARACTERS * limits.max_tokens
-        self._closing = _closing_specials(tokenizer)
 
     def read(
-        self, content: bytes, place: str, *, truncate: bool, pair: bytes | None = None
+        self, content: bytes, place: str, fit: Fit, *, row: int = 0, pair: bytes | None = None
     ) -> Text:
         """Decode a text, or a pair.
 
-        Raises InvalidInput if it is not UTF-8, or has more than max_text_bytes; with `truncate`,
-        what lies behind them is not read.
+        Raises InvalidInput if it is not UTF-8, or has more than max_text_bytes; where it is to be
+        truncated, what lies behind them is not read.
         """
-        text = self._read(content, place, truncate=truncate)
+        text = self._read(content, place, fit, row)
         if pair is None:
             return text
-        second = self._read(pair, f"{place}second text: ", truncate=truncate)
+        second = self._read(pair, f"{place}second text: ", fit, row)
         return replace(text, pair=second.content, is_cut=text.is_cut or second.is_cut)
 
-    def _read(self, content: bytes, place: str, *, truncate: bool) -> Text:
+    def _read(self, content: bytes, place: str, fit: Fit, row: int) -> Text:
         limit = self._limits.max_text_bytes
         is_whole = len(content) <= limit
-        if not (is_whole or truncate):
+        if not (is_whole or fit.long_text is LongText.TRUNCATE):
             raise InvalidInput(
                 f"{place}the text has {len(content)} bytes and at most {limit} are read; "
                 "send truncate=true, or send it in parts"
             )
         try:
             if is_whole:
-                return Text(content=content.decode(), place=place, truncate=truncate)
+                return Text(content=content.decode(), place=place, row=row, fit=fit)
             # The limit may lie within a character; not being final, this leaves its pieces out.
             head = codecs.getincrementaldecoder("utf-8")().decode(content[:limit], final=False)
         except UnicodeDecodeError as error:
@@ -104,10 +100,12 @@ class Encoder:
             ) from error
         end = head.rfind(" ")  # leaves the last word out: it may be half a word
         beginning = head[:end] if end > 0 else head
-        return Text(content=beginning, place=place, truncate=True, is_cut=True)
+        return Text(content=beginning, place=place, row=row, fit=fit, is_cut=True)
 
-    def encode(self, texts: Sequence[Text]) -> list[Tokens | ServeError]:
+    def encode(self, texts: Sequence[Text]) -> list[list[Tokens] | ServeError]:
         """Tokens of each text, in order; a text at fault gets a ServeError in its place.
+
+        One row of them, or one for each window that slides over the text.
 
         All go to the engine in one call, which releases the GIL.
         """
@@ -116,7 +114,7 @@ class Encoder:
         short = [
             i
             for i, (text, look) in enumerate(zip(texts, looks, strict=True))
-            if look is not text and len(encodings[i]) <= self._limits.max_tokens
+            if look is not text and len(encodings[i]) <= text.fit.most
         ]
         for i, encoding in zip(short, self._encodings([texts[i] for i in short]), strict=True):
             encodings[i] = encoding
@@ -125,7 +123,8 @@ class Encoder:
     def _first_look(self, text: Text) -> Text:
         """The beginning of a long text to be truncated; any other, and any pair, as it is."""
         most = self._first_look_characters
-        if not text.truncate or text.pair is not None or len(text.content) <= most:
+        truncates = text.fit.long_text is LongText.TRUNCATE
+        if not truncates or text.pair is not None or len(text.content) <= most:
             return text
         end = text.content.rfind(" ", 0, most)
         return replace(text, content=text.content[:end]) if end > 0 else text
@@ -135,28 +134,52 @@ class Encoder:
             return []
         return self._encode([t.content if t.pair is None else (t.content, t.pair) for t in texts])
 
-    def _fitted(self, text: Text, encoding: tokenizers.Encoding) -> Tokens | ServeError:
-        count, most = len(encoding), self._limits.max_tokens
-        if fault := _without_a_word(text, encoding):
-            return fault
-        if count <= most:
-            return Tokens(encoding.ids, encoding.type_ids, text.is_cut, encoding, range(count))
-        if not text.truncate:
-            what = "the text has" if text.pair is None else "the two texts have"
-            return InvalidInput(
-                f"{text.place}{what} {count} tokens and the model takes at most {most}; "
-                "send truncate=true, or send it in parts"
-            )
-        if text.pair is None:
-            kept = [*range(most - self._closing), *range(count - self._closing, count)]
-        else:
-            kept = _longest_first(encoding.sequence_ids, most)
+    def _fitted(self, text: Text, encoding: tokenizers.Encoding) -> list[Tokens] | ServeError:
+        count, fit = len(encoding), text.fit
+        try:
+            _check_words(text, encoding)
+            if fit.long_text is LongText.WINDOW:
+                return _windowed(text, encoding)
+            if count <= fit.most:
+                ids, type_ids = encoding.ids, encoding.type_ids
+                return [Tokens(text, ids, type_ids, text.is_cut, encoding, range(count))]
+            if fit.long_text is LongText.REFUSE:
+                raise _too_long(text, count)
+            kept = truncated(encoding.sequence_ids, fit, text.place)
+        except InvalidInput as error:
+            return error
         ids, type_ids = encoding.ids, encoding.type_ids
-        return Tokens([ids[i] for i in kept], [type_ids[i] for i in kept], True, encoding, kept)
+        chosen = [ids[i] for i in kept], [type_ids[i] for i in kept]
+        return [Tokens(text, *chosen, True, encoding, kept)]
 
 
-def _without_a_word(text: Text, encoding: tokenizers.Encoding) -> InvalidInput | None:
-    """The refusal of a text, or of a pair, in which there is nothing to be read."""
+def _windowed(text: Text, encoding: tokenizers.Encoding) -> list[Tokens]:
+    """A row for each window over the text. Raises InvalidInput if a window has no room."""
+    ids, type_ids = encoding.ids, encoding.type_ids  # once: each makes a list of the whole text
+    return [
+        Tokens(
+            text,
+            [ids[i] for i in kept],
+            [type_ids[i] for i in kept],
+            text.is_cut,
+            encoding,
+            kept,
+            first,
+        )
+        for first, kept in windows(encoding.sequence_ids, text.fit, text.place)
+    ]
+
+
+def _too_long(text: Text, count: int) -> InvalidInput:
+    what = "the text has" if text.pair is None else "the two texts have"
+    return InvalidInput(
+        f"{text.place}{what} {count} tokens and the model takes at most {text.fit.most}; "
+        "send truncate=true, or send it in parts"
+    )
+
+
+def _check_words(text: Text, encoding: tokenizers.Encoding) -> None:
+    """Raises InvalidInput for a text, or a pair, in which there is nothing to be read."""
     found = set(encoding.sequence_ids)
     for part, content in enumerate((text.content, text.pair)):
         if content is None or part in found:
@@ -164,31 +187,4 @@ def _without_a_word(text: Text, encoding: tokenizers.Encoding) -> InvalidInput |
         which = "the text" if text.pair is None else ("the first text", "the second text")[part]
         what = "has nothing but white space" if content else "is empty"
         what += " in the part that is read" if text.is_cut else ""
-        return InvalidInput(f"{text.place}{which} {what}; send at least one word")
-    return None
-
-
-def _longest_first(parts: Sequence[int | None], most: int) -> list[int]:
-    """Which tokens of a pair stay: the longer text loses its end until all fit, or both are equal.
-
-    parts: of each token 0 or 1, which text it is of; None for a special token, which stays.
-    Source: `truncation="longest_first"` of Hugging Face's tokenizers.
-    """
-    sizes = (parts.count(0), parts.count(1))
-    room = most - parts.count(None)
-    short = min(*sizes, room // 2)
-    left = [short, room - short] if sizes[0] <= sizes[1] else [room - short, short]
-    kept = []
-    for place, part in enumerate(parts):
-        if part is None:
-            kept.append(place)
-        elif left[part] > 0:
-            left[part] -= 1
-            kept.append(place)
-    return kept
-
-
-def _closing_specials(tokenizer: tokenizers.Tokenizer) -> int:
-    """How many special tokens end every text: 1 for BERT's [SEP]."""
-    is_special = tokenizer.encode("a").special_tokens_mask
-    return sum(1 for _ in takewhile(bool, reversed(is_special)))
+        raise InvalidInput(f"{text.place}{which} {what}; send at least one word")

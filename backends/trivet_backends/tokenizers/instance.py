@@ -9,6 +9,7 @@ import numpy as np
 from trivet.backend.contract import Answer, Batch, Rows
 from trivet.errors import InvalidInput, ServeError
 from trivet_backends.tokenizers.encoder import Encoder, Text, Tokens
+from trivet_backends.tokenizers.fitting import Fit, fit_asked
 from trivet_backends.tokenizers.targets import TARGET, Targets
 from trivet_backends.tokenizers.tensors import Writer
 
@@ -23,14 +24,18 @@ class TokenizerInstance:
 
     Input TEXT: BYTES [rows, 1], or [1] if the model does not batch; TEXT_PAIR, of the same shape:
     the second texts of pairs; TARGET, [rows, words]: the only candidates of masks. Request
-    parameter `truncate` (bool): cut a text that is too long instead of refusing it. The answers'
-    parameters: `tokens` (of all rows, special tokens included) and `truncated` (whether any row
-    was).
+    parameter `truncate` (bool): cut a text that is too long instead of refusing it; the others are
+    those of `fit_asked`. The answers' parameters: `tokens` (of all rows, special tokens included),
+    `truncated` (whether any row was) and, where windows are told, `windows`: how many there are,
+    which is then the rows of the answer.
     """
 
-    def __init__(self, encoder: Encoder, writer: Writer, targets: Targets | None = None) -> None:
-        """targets: for a model with the output target_ids."""
+    def __init__(
+        self, encoder: Encoder, writer: Writer, fit: Fit, targets: Targets | None = None
+    ) -> None:
+        """fit: of texts whose request says nothing. targets: for a model with that output."""
         self._encoder = encoder
+        self._fit = fit
         self._writer = writer
         self._targets = targets
 
@@ -43,7 +48,7 @@ class TokenizerInstance:
         return [
             part
             if isinstance(part, ServeError)
-            else self._answer(request, part, [next(tokens) for _ in part])
+            else self._answer(request, [next(tokens) for _ in part])
             for request, part in zip(batch.requests, read, strict=True)
         ]
 
@@ -57,15 +62,14 @@ class TokenizerInstance:
     def _read(self, request: Rows) -> list[Text] | ServeError:
         contents = request.inputs[TEXT].ravel()
         seconds = request.inputs[TEXT_PAIR].ravel() if TEXT_PAIR in request.inputs else None
-        truncate = request.parameters.get("truncate", False)
-        if not isinstance(truncate, bool):
-            return InvalidInput(f"parameter 'truncate' is {truncate!r}; send true or false")
         try:
+            fit = fit_asked(request.parameters, self._fit, can_slide=self._writer.tells_windows)
             return [
                 self._encoder.read(
                     content,
                     _place(row, len(contents)),
-                    truncate=truncate,
+                    fit,
+                    row=row,
                     pair=None if seconds is None else seconds[row],
                 )
                 for row, content in enumerate(contents)
@@ -74,15 +78,16 @@ class TokenizerInstance:
             return error
 
     def _answer(
-        self, request: Rows, texts: Sequence[Text], found: Sequence[Tokens | ServeError]
+        self, request: Rows, found: Sequence[Sequence[Tokens] | ServeError]
     ) -> Answer | ServeError:
         rows: list[Tokens] = []
         for tokens in found:
             if isinstance(tokens, ServeError):
                 return tokens
-            rows.append(tokens)
+            rows += tokens
         try:
-            outputs = dict(self._writer.outputs(texts, rows))
+            self._check_windows(len(rows), len(found))
+            outputs = dict(self._writer.outputs(rows))
             if self._targets:
                 outputs[TARGET_IDS] = self._target_ids(self._targets, request)
         except InvalidInput as error:
@@ -92,8 +97,17 @@ class TokenizerInstance:
             {
                 "tokens": sum(len(row.ids) for row in rows),
                 "truncated": any(row.truncated for row in rows),
+                **({"windows": len(rows)} if self._writer.tells_windows else {}),
             },
         )
+
+    def _check_windows(self, windows: int, rows: int) -> None:
+        """What comes next takes so many rows at once."""
+        if rows > 1 and windows > max(rows, self._fit.max_windows):
+            raise InvalidInput(
+                f"the {rows} texts of the request make {windows} windows and at most"
+                f" {self._fit.max_windows} are computed at once; send fewer rows in a request"
+            )
 
     def _target_ids(self, targets: Targets, request: Rows) -> np.ndarray:
         words = request.inputs.get(TARGET)

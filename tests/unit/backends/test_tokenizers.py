@@ -287,7 +287,7 @@ def test_a_tensor_of_another_name_is_refused(tmp_path: Path) -> None:
     assert fault.where == "m/config.pbtxt: output[1].name"
     assert fault.cure == (
         "use input_ids, attention_mask, token_type_ids, special_tokens_mask, tokens, offsets,"
-        " word_ids, mask_positions, target_ids"
+        " word_ids, sequence_ids, mask_positions, target_ids, window, texts"
     )
 
 
