@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -29,9 +29,10 @@ import numpy as np
 
 from trivet.backend.contract import Answer, Batch, LoadContext, Rows, Sender, Signature
 from trivet.backend.stacked import Stacked
-from trivet.config import ModelConfig, TensorSpec
+from trivet.config import ModelConfig
 from trivet.errors import EngineFailed, Fault, InstanceDied
 from trivet.request import Tensors
+from trivet_backends import named_dims
 from trivet_backends.parameters import Parameter, Reader, switch, text, whole
 
 DELAY_US = whole("delay_us", 0, "Microseconds every execute takes.")
@@ -61,10 +62,6 @@ PARAMETERS: tuple[Parameter[Any], ...] = (
     TELL_FINAL,
 )
 _DECOUPLED = (ANSWERS, ANSWERS_INPUT, FAIL_AFTER, TELL_FINAL)  # without meaning for other models
-
-# What an artifact would tell: `symbols.<tensor>` names the tensor's dimensions as the config lists
-# them, e.g. "tokens" or "tokens,width"; an empty name is a size that follows no input.
-_SYMBOLS = "symbols."
 
 _REMEMBERED = 10_000  # batches; a load run makes millions
 
@@ -115,7 +112,7 @@ class FakeBackend:
         )
         _check_decoupled(config, reader)
         reader.faults.extend(_not_echoed(config))
-        told = _signature(config, reader)
+        told = named_dims.signature(config, reader)
         reader.done()
         return FakeArtifact(self, behaviour, told)
 
@@ -292,22 +289,3 @@ def _not_echoed(config: ModelConfig) -> list[Fault]:
             what = f"is {output.datatype} and echoes an input of {config.inputs[i].datatype}"
             faults.append(Fault(f"{where}[{i}].data_type", what, "give both the same"))
     return faults
-
-
-def _signature(config: ModelConfig, reader: Reader) -> Signature:
-    """The config's tensors as an artifact would tell them: batch dimension and symbols added."""
-
-    def told(spec: TensorSpec) -> TensorSpec:
-        name = f"{_SYMBOLS}{spec.name}"
-        written = config.parameters.get(name, "," * (len(spec.dims) - 1))
-        symbols = tuple(symbol.strip() for symbol in written.split(",")) if spec.dims else ()
-        if len(symbols) != len(spec.dims):
-            what = f"it names {len(symbols)} dimensions of {len(spec.dims)}"
-            reader.fault(name, what, "name each of dims, with nothing between commas for none")
-        if not config.max_batch_size:
-            return replace(spec, symbols=symbols)
-        return replace(spec, dims=(-1, *spec.dims), symbols=("batch", *symbols))
-
-    return Signature(
-        inputs=tuple(map(told, config.inputs)), outputs=tuple(map(told, config.outputs))
-    )

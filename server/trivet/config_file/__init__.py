@@ -4,6 +4,7 @@
 `ragged` and `reshape`), `writer` writes, `backends` tells the backend.
 """
 
+from trivet.config_file.as_json import to_json
 from trivet.config_file.backends import artifact_of, backend_of
 from trivet.config_file.batching import check_padding
 from trivet.config_file.datatypes import data_type, wire_name
@@ -23,6 +24,7 @@ __all__ = [
     "parses",
     "read_config",
     "text_of_json",
+    "to_json",
     "to_proto",
     "wire_name",
 ]

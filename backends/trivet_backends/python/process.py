@@ -1,0 +1,220 @@
+"""A model's process as the server sees it: started, written to and read from, noticed when dead."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path as File
+from weakref import finalize
+
+from trivet.errors import EngineFailed, InstanceDied
+from trivet_backends.python.frames import Kind, Reader, Unreadable, Writer
+from trivet_backends.python.output import Output
+from trivet_backends.python.ring import Damaged, Path, Receiving, Sending
+
+FLAGS = 4096  # requests of a batch whose callers' leaving can be told
+_LOOK_EVERY_MS = 50  # how often it is asked whether callers have left
+_BOOT = File(__file__).parent / "child" / "boot.py"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How processes of a model are started."""
+
+    python: str  # the interpreter
+    ring_bytes: int  # of each direction
+    threads: int  # that numeric libraries may use
+    finalize_s: float  # seconds that closing may take
+
+
+class Process:
+    """One process. Every method is called by the instance's own thread, or by who opens it."""
+
+    def __init__(self, settings: Settings, told: Mapping[str, object]) -> None:
+        """told: what each line of its output is logged with. Raises EngineFailed if there is none
+        to be had: no such interpreter, no more processes.
+        """
+        self._settings = settings
+        size = 2 * settings.ring_bytes + FLAGS
+        memory_fd = os.memfd_create("trivet")
+        os.ftruncate(memory_fd, size)
+        self._memory = mmap.mmap(memory_fd, size)
+        self._eventfds = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(4)]
+        theirs, self._lifeline = os.pipe()  # closed by the kernel, too, should the server be killed
+        try:
+            self._child = _started(settings, theirs, memory_fd, self._eventfds)
+        except OSError as error:
+            _close_all((self._lifeline, *self._eventfds))
+            self._memory.close()
+            raise EngineFailed(f"its process cannot be started: {error.strerror}") from error
+        finally:
+            _close_all((theirs, memory_fd))
+        self._pidfd = os.pidfd_open(self._child.pid)
+        self._output = Output(self._child, told)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        ring = settings.ring_bytes
+        view = memoryview(self._memory)
+        filled, freed, back_filled, back_freed = self._eventfds
+        self._views = there, back, self._left = view[:ring], view[ring : 2 * ring], view[2 * ring :]
+        self._sending = Sending(Path(there, filled, freed), self._wait)
+        self._receiving = Receiving(Path(back, back_filled, back_freed), self._wait_or_serve)
+        self._waking = threading.Lock()
+        self._on_look: Callable[[], None] | None = None
+        self._on_wake: Callable[[], None] | None = None
+        self._is_closed = False
+        self._forgotten = finalize(self, _end, self._child, self._lifeline)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return not self._is_closed and not _is_readable(self._pidfd)
+
+    def send(self, message: Writer) -> None:
+        """Raises InstanceDied."""
+        self._sending.send(message.parts)
+
+    def receive(self) -> Reader:
+        """The next message. Raises InstanceDied."""
+        try:
+            return Reader(self._receiving.receive())
+        except (Damaged, Unreadable, MemoryError) as error:
+            raise self.damaged(str(error)) from error
+
+    def damaged(self, what: str) -> InstanceDied:
+        """The process sent what it cannot have meant; it is ended."""
+        self._child.kill()
+        return InstanceDied(f"its process sent what cannot be read ({what}) and was ended")
+
+    def begin_watch(self, callers_left: Sequence[Callable[[], bool]]) -> None:
+        """While it computes, tell it which of a batch's callers leave; from now on."""
+        count = min(len(callers_left), FLAGS)
+        self._left[:count] = bytes(count)
+
+        def look() -> None:
+            for place, has_left in enumerate(callers_left[:FLAGS]):
+                if has_left():
+                    self._left[place] = 1
+
+        self._on_look = look
+
+    def end_watch(self) -> None:
+        self._on_look = None
+
+    def look(self) -> None:
+        """Ask the watched callers now."""
+        if self._on_look is not None:
+            self._on_look()
+
+    def on_wake(self, do: Callable[[], None]) -> None:
+        """What this end's thread does, between messages, after another thread called `wake`."""
+        self._on_wake = do
+
+    def wake(self) -> None:
+        """From any thread; of a process that is closed it does nothing."""
+        with self._waking:
+            if not self._is_closed:
+                os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """Let it finish, kill it if that takes too long. Calling it again does nothing."""
+        if self._is_closed:
+            return
+        try:
+            if self.is_alive:
+                self._on_look = self._on_wake = None
+                self.send(Writer(Kind.CLOSE))
+                self._child.wait(self._settings.finalize_s)
+        except subprocess.TimeoutExpired:
+            self._output.note(f"killed: closing took over {self._settings.finalize_s:g} s")
+        except InstanceDied:
+            pass
+        self.kill()
+
+    def kill(self) -> None:
+        """End it and give back what it held."""
+        if self._is_closed:
+            return
+        with self._waking:
+            self._is_closed = True
+        self._forgotten()
+        self._output.close()
+        _close_all((self._pidfd, self._wake, *self._eventfds))
+        for view in self._views:
+            view.release()
+        self._memory.close()
+
+    def _wait(self, eventfd: int) -> None:
+        """Return when the eventfd can be read. Raises InstanceDied."""
+        while eventfd not in self._ready(eventfd):
+            self.look()
+
+    def _wait_or_serve(self, eventfd: int) -> None:
+        """The same between two messages, when something else may be written, too."""
+        while eventfd not in (ready := self._ready(eventfd, self._wake)):
+            if self._wake in ready:
+                os.eventfd_read(self._wake)
+                if self._on_wake is not None:
+                    self._on_wake()
+            self.look()
+
+    def _ready(self, *eventfds: int) -> set[int]:
+        """Those that can be read; empty when it is time to look. Raises InstanceDied."""
+        poll = select.poll()
+        for fd in (*eventfds, self._pidfd):
+            poll.register(fd, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(_LOOK_EVERY_MS if self._on_look else None)}
+        if ready == {self._pidfd}:  # what it wrote before is still read
+            raise InstanceDied(f"its process {self._end_of()}")
+        return ready
+
+    def _end_of(self) -> str:
+        status = self._child.wait()
+        if status >= 0:
+            return f"ended by itself, with status {status}"
+        with suppress(ValueError):
+            return f"was killed by {signal.Signals(-status).name}"
+        return f"was killed by signal {-status}"
+
+
+def _started(
+    settings: Settings, lifeline: int, memory: int, eventfds: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    given = (lifeline, memory, *eventfds)
+    numbers = [lifeline, memory, settings.ring_bytes, *eventfds]
+    environment = {"OMP_NUM_THREADS": str(settings.threads), **os.environ}
+    return subprocess.Popen(
+        [settings.python, "-u", str(_BOOT), *map(str, numbers)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=given,
+        env=environment,
+        start_new_session=True,  # Ctrl-C is the server's
+    )
+
+
+def _end(child: subprocess.Popen[bytes], lifeline: int) -> None:
+    child.kill()
+    child.wait()
+    os.close(lifeline)
+
+
+def _close_all(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def _is_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
