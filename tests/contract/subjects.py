@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import artifacts, openvino_artifacts
+from tests.harness import artifacts, openvino_artifacts, python_models, torch_artifacts
 from trivet.backend.contract import Backend, LoadContext, Rows, Signature
 from trivet.config import ModelConfig, TensorSpec
 from trivet.config_file import Faults
@@ -18,8 +18,10 @@ from trivet.model import completion
 from trivet_backends.fake import FakeBackend
 from trivet_backends.onnxruntime import OnnxRuntimeBackend
 from trivet_backends.openvino import OpenVinoBackend
+from trivet_backends.python.backend import PythonBackend
 from trivet_backends.text import TextBackend
 from trivet_backends.tokenizers import TokenizersBackend
+from trivet_backends.torch import TorchBackend
 
 CANDIDATES = 6
 
@@ -162,6 +164,33 @@ SUBJECTS = (
         marks=(openvino_artifacts.needs_openvino,),
     ),
     Subject(
+        name="torch/scripted",
+        backend=TorchBackend,
+        write=torch_artifacts.write_scripted_pooling,
+        artifact="model.pt",
+        inputs=(spec("input_ids", "INT64", -1), spec("attention_mask", "INT64", -1)),
+        outputs=(spec("hidden", "FP32", -1, 4), spec("embedding", "FP32", 4)),
+        wrong_parameter=("INTRA_OP_THREAD_COUNT", "many"),
+        request=_ids,
+        bad=_changed(_ids(2, 1), input_ids=np.array([[1, 50]])),
+        batch_is_in_dims=True,
+        tolerance=1e-6,
+        marks=(torch_artifacts.needs_torch,),
+    ),
+    Subject(
+        name="torch/exported",
+        backend=TorchBackend,
+        write=torch_artifacts.write_exported_pooling,
+        inputs=(spec("input_ids", "INT64", -1), spec("attention_mask", "INT64", -1)),
+        outputs=(spec("hidden", "FP32", -1, 4), spec("embedding", "FP32", 4)),
+        wrong_parameter=("INFERENCE_MODE", "perhaps"),
+        request=_ids,
+        bad=_changed(_ids(2, 1), input_ids=np.array([[1, 50]])),
+        batch_is_in_dims=True,
+        tolerance=1e-6,
+        marks=(torch_artifacts.needs_torch,),
+    ),
+    Subject(
         name="tokenizers",
         backend=TokenizersBackend,
         write=artifacts.write_tokenizer,
@@ -207,6 +236,25 @@ SUBJECTS = (
         wrong_parameter=("pooling", "median"),
         request=_hidden,
         bad=_changed(_hidden(2, 1), attention_mask=np.ones((1, 3), np.int64)),
+    ),
+    *(
+        Subject(
+            name=f"python/{form}",
+            backend=PythonBackend,
+            write=lambda folder, code=code: python_models.write(folder, code),
+            artifact="model.py",
+            inputs=(spec("numbers", "INT64", -1), spec("words", "BYTES", -1)),
+            outputs=(spec("same_numbers", "INT64", -1), spec("same_words", "BYTES", -1)),
+            parameters={
+                f"symbols.{prefix}{name}": "length"
+                for prefix in ("", "same_")
+                for name in ("numbers", "words")
+            },
+            wrong_parameter=("close_timeout_s", "-1"),
+            request=_numbers_and_words,
+            bad=_changed(_numbers_and_words(2, 1), numbers=np.array([[1, 666]])),
+        )
+        for form, code in python_models.ECHOES.items()
     ),
     Subject(
         name="fake",
