@@ -7,10 +7,12 @@ else's texts of like length. What the tasks are is in `text_tasks`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from trivet.errors import InvalidInput
 from trivet.frontend.concurrency import MAX_IN_FLIGHT, answer_all, answer_stream
@@ -20,6 +22,7 @@ from trivet.frontend.refusal import parse, refusal, with_prefix
 from trivet.frontend.text_tasks.cost import fill_cost
 from trivet.frontend.text_tasks.table import TASKS
 from trivet.frontend.text_tasks.task import I, R, Task
+from trivet.frontend.text_tasks.vectors import Key, Vectors
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, InferResponse, Parameters, Tensors
@@ -48,6 +51,7 @@ class Text:
         self._tracer = tracer
         self._limits = limits
         self._max_in_flight = max_in_flight
+        self._vectors = Vectors()
         self._tokenizers: WeakKeyDictionary[Model, frozenset[str]] = WeakKeyDictionary()
 
     def methods(self) -> Methods:
@@ -123,7 +127,8 @@ class Text:
             await task.answer(asking, task.item(asked), asked, answer.result)
 
     def _asking(self, model: Model, request_id: str) -> _Asking:
-        return _Asking(self._tracer, model, request_id, self._tokenizers_of(model))
+        tokenizers = self._tokenizers_of(model)
+        return _Asking(self._tracer, model, request_id, tokenizers, self._vectors)
 
     def _tokenizers_of(self, model: Model) -> frozenset[str]:
         """Which members of a pipeline make tokens; looked up once per version."""
@@ -144,12 +149,18 @@ class _Asking:
     """See `text_tasks.task.Asking`."""
 
     def __init__(
-        self, tracer: Tracer, model: Model, request_id: str, tokenizers: frozenset[str]
+        self,
+        tracer: Tracer,
+        model: Model,
+        request_id: str,
+        tokenizers: frozenset[str],
+        vectors: Vectors,
     ) -> None:
         self._tracer = tracer
         self._model = model
         self._request_id = request_id
         self._tokenizers = tokenizers
+        self._vectors = vectors
 
     async def infer(
         self, inputs: Tensors, outputs: Sequence[str], parameters: Parameters
@@ -167,6 +178,12 @@ class _Asking:
 
     def fill_cost(self, cost: pb.Cost, response: InferResponse) -> None:
         fill_cost(cost, response, self._tokenizers)
+
+    def at_hand(self, key: Key) -> np.ndarray | None:
+        return self._vectors.at_hand(self._model, key)
+
+    async def made(self, key: Key, compute: Callable[[], Awaitable[np.ndarray]]) -> np.ndarray:
+        return await self._vectors.made(self._model, key, compute)
 
 
 def _version(asked: int) -> int | None:

@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
-from trivet.frontend.text_tasks.task import Messages, Task, one_text
+from dataclasses import dataclass
+
+import numpy as np
+
+from trivet.config import ModelConfig
+from trivet.errors import InvalidInput
+from trivet.frontend.text_tasks.task import Asking, Messages, Task, one_text
 from trivet.request import Parameters, Tensors
 from trivet_protos.generated import text_pb2 as pb
 
 _DEFAULT_TOP_K = 5
+TARGET = "TARGET"  # the input of the only candidates: BYTES, [rows, targets]
+
+Asked = pb.FillMaskRequest | pb.FillMaskStreamRequest
 
 
-def _parameters(asked: pb.FillMaskRequest | pb.FillMaskStreamRequest) -> Parameters:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FillMask(Task[str, pb.FillMaskResult]):
+    def check(self, config: ModelConfig, asked: Asked) -> None:
+        Task.check(self, config, asked)
+        if asked.targets and config.input(TARGET) is None:
+            raise InvalidInput(
+                f"model '{config.name}' takes no targets: it lacks an input {TARGET}; leave them"
+                " out, or build it again with trivet build (for ONNX Runtime)"
+            )
+        for place, target in enumerate(asked.targets):
+            if not target:
+                raise InvalidInput(f"targets[{place}] is empty; name a word, or leave it out")
+
+    async def answer(
+        self, asking: Asking, item: str, asked: Asked, result: pb.FillMaskResult
+    ) -> None:
+        inputs = dict(self.inputs(item))
+        if asked.targets:
+            inputs[TARGET] = np.array([[t.encode() for t in asked.targets]], dtype=object)
+        response = await asking.infer(inputs, tuple(self.outputs), _parameters(asked))
+        _fill_masks(result, response.outputs)
+        asking.fill_cost(result.cost, response)
+
+
+def _parameters(asked: Asked) -> Parameters:
     return {"top_k": asked.top_k or _DEFAULT_TOP_K, "truncate": asked.truncate}
 
 
@@ -30,7 +63,7 @@ def _fill_masks(result: pb.FillMaskResult, outputs: Tensors) -> None:
             )
 
 
-FILL_MASK: Task[str, pb.FillMaskResult] = Task(
+FILL_MASK = _FillMask(
     name="FillMask",
     default_model="fill_mask",
     messages=Messages(
