@@ -21,7 +21,7 @@ IDENTITY = """
             answers = []
             for request in requests:
                 tensors = [
-                    pb_utils.Tensor(t.name().replace("IN", "OUT"), t.as_numpy())
+                    pb_utils.Tensor(t.name().replace("IN", "OUT", 1), t.as_numpy())
                     for t in request.inputs()
                 ]
                 answers.append(pb_utils.InferenceResponse(output_tensors=tensors))

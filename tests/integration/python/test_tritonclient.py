@@ -1,4 +1,4 @@
-"""Models in Python under the real tritonclient: Triton's files as they are, and what may go wrong."""
+"""Models in Python under the real tritonclient: Triton's files as they are, and their failures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -280,16 +281,22 @@ def test_no_process_outlives_the_server(tmp_path: Path) -> None:
                 pid = tell(client)["pid"]
             process.process.send_signal(number)
             process.process.wait(30)
-            until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
+            until(partial(_is_gone, pid))
+
+
+def _is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
 
 
 def test_code_is_not_run_unless_switched_on(tmp_path: Path, log: Path) -> None:
     own = log.with_name("refused.log")
     models.write_telling(tmp_path)
-    with serving(tmp_path, "--exit-on-error=false", log=own) as process:
-        with triton.InferenceServerClient(process.address) as client:
-            assert not client.is_model_ready("telling")
-            with pytest.raises(InferenceServerException):
-                tell(client)
+    with (
+        serving(tmp_path, "--exit-on-error=false", log=own) as process,
+        triton.InferenceServerClient(process.address) as client,
+    ):
+        assert not client.is_model_ready("telling")
+        with pytest.raises(InferenceServerException):
+            tell(client)
     assert "backend 'python': runs Python code out of the model repository" in own.read_text()
     assert "model_output" not in own.read_text()
