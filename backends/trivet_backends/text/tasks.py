@@ -14,7 +14,16 @@ from trivet.backend.contract import LoadContext
 from trivet.config import ModelConfig, TensorSpec
 from trivet.request import Parameters, Tensors
 from trivet_backends.parameters import Parameter, Reader
-from trivet_backends.text import detokenize, fill_mask, inspect_layers, pool, similarity
+from trivet_backends.text import (
+    answer,
+    classify,
+    detokenize,
+    fill_mask,
+    inspect_layers,
+    pool,
+    similarity,
+    tag_tokens,
+)
 
 Answerer = Callable[[Tensors, Parameters], Tensors]
 
@@ -35,6 +44,13 @@ class Task:
 
 
 TASKS: Mapping[str, Task] = {
+    "answer": Task(inputs=answer.INPUTS, outputs=answer.OUTPUTS, make=answer.make),
+    "classify": Task(
+        inputs=classify.INPUTS,
+        outputs=classify.OUTPUTS,
+        parameters=classify.PARAMETERS,
+        make=classify.make,
+    ),
     "detokenize": Task(inputs=detokenize.INPUTS, outputs=detokenize.OUTPUTS, make=detokenize.make),
     "fill_mask": Task(inputs=fill_mask.INPUTS, outputs=fill_mask.OUTPUTS, make=fill_mask.make),
     "inspect": Task(
@@ -47,4 +63,10 @@ TASKS: Mapping[str, Task] = {
         inputs=pool.INPUTS, outputs=pool.OUTPUTS, parameters=pool.PARAMETERS, make=pool.make
     ),
     "similarity": Task(inputs=similarity.INPUTS, outputs=similarity.OUTPUTS, make=similarity.make),
+    "tag_tokens": Task(
+        inputs=tag_tokens.INPUTS,
+        outputs=tag_tokens.OUTPUTS,
+        parameters=tag_tokens.PARAMETERS,
+        make=tag_tokens.make,
+    ),
 }

@@ -79,7 +79,7 @@ def read_config(folder: Path, faults: list[Fault]) -> BertConfig | None:
     """Read `folder`/config.json. What is wrong is added to `faults`, and then None comes back."""
     where = f"{folder.name}/config.json"
     before = len(faults)
-    raw = _read_object(folder / "config.json", where, faults)
+    raw = read_object(folder / "config.json", where, faults)
     if raw is None:
         return None
     if not _is_bert(raw, where, faults):
@@ -104,7 +104,8 @@ def read_config(folder: Path, faults: list[Fault]) -> BertConfig | None:
     )
 
 
-def _read_object(path: Path, where: str, faults: list[Fault]) -> dict[str, Any] | None:
+def read_object(path: Path, where: str, faults: list[Fault]) -> dict[str, Any] | None:
+    """Read a JSON object. What is wrong is added to `faults`, and then None comes back."""
     cure = "give a checkpoint folder in the Hugging Face layout, with its config.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))

@@ -21,6 +21,8 @@ from trivet_backends.workshop.check_batch import CheckBatch, check_batch
 from trivet_backends.workshop.checkpoint import Checkpoint, read_checkpoint
 from trivet_backends.workshop.configs import Names
 from trivet_backends.workshop.entry import Entry, Published, publish
+from trivet_backends.workshop.head_configs import has_last_step
+from trivet_backends.workshop.heads import HEADS, Labels, read_labels, told_task
 from trivet_backends.workshop.options import (
     BuildOptions,
     Format,
@@ -40,6 +42,7 @@ RECIPE = 3
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TOKENIZER = "tokenizer.json"
+LABELS_FILE = "labels.txt"
 
 
 def build(
@@ -52,20 +55,23 @@ def build(
     is taken; the repository is as it was then.
     """
     announce(f"reading {folder}")
-    checkpoint = read_checkpoint(folder)
-    graph = _graph_options(checkpoint, options)
+    checkpoint = read_checkpoint(folder, options.task or told_task(folder))
+    graph = graph_options(checkpoint, options)
     names = _names(folder, options, graph.task)
     announce("comparing with the repository")
     desk = _Desk(
         checkpoint=checkpoint,
         options=graph,
         names=names,
+        labels=_labels(checkpoint, options, graph.task),
         format=options.format,
         announce=announce,
     )
     entries = [desk.tokenizer(), *map(desk.encoder, *_encoders(names, options))]
     if graph.task is Task.FILL_MASK:
         entries.append(desk.candidates())
+    if graph.task in HEADS and has_last_step(graph.task):
+        entries.append(desk.last_step())
     return publish(repository, [*entries, desk.pipeline()])
 
 
@@ -76,8 +82,15 @@ def _encoders(names: Names, options: BuildOptions) -> tuple[list[str], list[Prec
     return plain, [first, *others]
 
 
-def _graph_options(checkpoint: Checkpoint, options: BuildOptions) -> GraphOptions:
-    task = options.task or (Task.FILL_MASK if checkpoint.has_head else Task.EMBED)
+def graph_options(checkpoint: Checkpoint, options: BuildOptions) -> GraphOptions:
+    """What the graph computes: as asked, else what the checkpoint suggests.
+
+    Raises InvalidConfig if the checkpoint has no head for the task.
+    """
+    usual = Task.FILL_MASK if checkpoint.has_head else Task.EMBED
+    task = options.task or told_task(checkpoint.folder) or usual
+    if task in HEADS:
+        return GraphOptions(task=task)
     where = checkpoint.folder.name
     if task is Task.FILL_MASK and not checkpoint.has_head:
         found, cure = "has no masked language model head", "build it with --task embed"
@@ -94,6 +107,17 @@ def _graph_options(checkpoint: Checkpoint, options: BuildOptions) -> GraphOption
         normalize=options.normalize,
         hidden_state=options.hidden_state,
     )
+
+
+def _labels(checkpoint: Checkpoint, options: BuildOptions, task: Task) -> Labels | None:
+    """The labels of the head, where it has any of its own."""
+    if task.has_labels:
+        count = checkpoint.stored[f"{HEADS[task].dense}.bias"].shape[0]
+        return read_labels(checkpoint.folder, count, options.labels)
+    if options.labels is not None:
+        found, cure = f"{task} has no labels", "leave it out, or build classify or tag_tokens"
+        raise InvalidConfig([Fault("--labels", found, cure)])
+    return None
 
 
 def _names(folder: Path, options: BuildOptions, task: Task) -> Names:
@@ -120,6 +144,7 @@ class _Desk:
     checkpoint: Checkpoint
     options: GraphOptions
     names: Names
+    labels: Labels | None
     format: Format
     announce: Announce
 
@@ -131,7 +156,7 @@ class _Desk:
 
     def encoder(self, name: str, precision: Precision) -> Entry:
         text = configs.encoder_config(
-            name, self.checkpoint.config, self.options, precision, self.format
+            name, self.checkpoint.config, self.options, precision, self.format, self.labels
         )
         recipe: dict[str, Json] = {
             "recipe": RECIPE,
@@ -151,8 +176,18 @@ class _Desk:
             self.names.candidates, "candidates", text, self._tokenizer_recipe, self._copy_tokenizer
         )
 
+    def last_step(self) -> Entry:
+        """What makes labels, spans or answers of a head's numbers."""
+        text = configs.labels_config(self.names, self.options.task, self.labels)
+        recipe: dict[str, Json] = {"task": self.options.task}
+        if self.labels:
+            recipe["labels"] = self.labels.names
+        return self._entry(self.names.labels, "labels", text, recipe, self._write_labels)
+
     def pipeline(self) -> Entry:
-        text = configs.build_pipeline_config(self.names, self.checkpoint.config, self.options)
+        text = configs.build_pipeline_config(
+            self.names, self.checkpoint.config, self.options, self.labels
+        )
         recipe: dict[str, Json] = {"task": self.options.task, "encoder": self.names.encoder}
         return self._entry(self.names.pipeline, "pipeline", text, recipe, lambda folder: {})
 
@@ -198,6 +233,12 @@ class _Desk:
 
     def _copy_tokenizer(self, folder: Path) -> Mapping[str, Json]:
         shutil.copyfile(self.checkpoint.folder / _TOKENIZER, folder / _TOKENIZER)
+        return {}
+
+    def _write_labels(self, folder: Path) -> Mapping[str, Json]:
+        if self.labels:
+            text = "".join(f"{name}\n" for name in self.labels.names)
+            (folder / LABELS_FILE).write_text(text, encoding="utf-8")
         return {}
 
     def _write(self, folder: Path, name: str, precision: Precision) -> Mapping[str, Json]:

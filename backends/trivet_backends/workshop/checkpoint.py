@@ -15,6 +15,8 @@ import numpy as np
 from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop import names
 from trivet_backends.workshop.bert_config import BertConfig, read_config
+from trivet_backends.workshop.heads import HEADS, head_shapes
+from trivet_backends.workshop.options import Task
 from trivet_backends.workshop.tensor_files import (
     SCALE_SUFFIX,
     Float32,
@@ -33,9 +35,9 @@ class Checkpoint:
 
     folder: Path
     config: BertConfig
-    stored: Mapping[str, StoredTensor]  # by canonical name: the encoder, and the MLM head if any
+    stored: Mapping[str, StoredTensor]  # by canonical name: the encoder, and one head if any
     scales: Mapping[str, StoredTensor]  # of 8-bit tensors, by the name in the file
-    has_head: bool
+    has_head: bool  # a masked language model's
     tokenizer: TokenizerFacts
     files: tuple[Path, ...]  # everything a build depends on
 
@@ -57,8 +59,12 @@ class Checkpoint:
         return weights
 
 
-def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read and check everything but the weights. Raises InvalidConfig with every fault found."""
+def read_checkpoint(folder: Path, task: Task | None = None) -> Checkpoint:
+    """Read and check everything but the weights. Raises InvalidConfig with every fault found.
+
+    task: one of HEADS to read the encoder and that head; else the encoder and, if it is there, the
+    masked language model's.
+    """
     _refuse_what_is_no_folder(folder)
     faults: list[Fault] = []
     config = read_config(folder, faults)
@@ -69,7 +75,12 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     scales = {key: part for key, part in in_files.items() if key.endswith(SCALE_SUFFIX)}
     stored: dict[str, StoredTensor] = {}
     if config and found:
-        stored = _needed(folder, config, found, faults, scales=scales, has_head=has_head)
+        if task is not None and task in HEADS:
+            shapes = head_shapes(folder, task, config, found, faults)
+        else:
+            tied = _says_tied(config, found)
+            shapes = names.head_shapes(config, tied=tied) if has_head else {}
+        stored = _needed(folder, config, found, faults, scales=scales, head=shapes)
     if faults or config is None or tokenizer is None:
         raise InvalidConfig(faults)
     weights = weight_files(folder, faults)
@@ -100,12 +111,10 @@ def _needed(
     faults: list[Fault],
     *,
     scales: Mapping[str, StoredTensor],
-    has_head: bool,
+    head: Mapping[str, tuple[int, ...]],
 ) -> dict[str, StoredTensor]:
     """The tensors a build needs, by canonical name; what is missing or misshapen is a fault."""
-    shapes = names.encoder_shapes(config)
-    if has_head:
-        shapes |= names.head_shapes(config, tied=_says_tied(config, found))
+    shapes = {**names.encoder_shapes(config), **head}
     where = f"{folder.name}/model.safetensors"
     _check_layers(config, found, where, faults)
     for name, shape in shapes.items():

@@ -29,9 +29,11 @@ examples:
   trivet build ./bert-base-uncased --model-repository models --name bert --precision int8,fp32
   trivet build ./all-MiniLM-L6-v2 --model-repository models --to openvino --precision int8
   trivet build ./bge-small --model-repository models --pooling cls --pipeline embed_bge
+  trivet build ./bert-ner --model-repository models --task tag_tokens
+  trivet build ./bert-sentiment --model-repository models --labels labels.txt
 
 models made for NAME: NAME, NAME_tokenizer, NAME_PRECISION for each further precision,
-NAME_candidates for fill_mask, and the pipeline.
+NAME_candidates for fill_mask, NAME_labels for classify, tag_tokens and answer, and the pipeline.
 
 precisions:
   fp32  as trained
@@ -69,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task",
         choices=[task.value for task in Task],
-        help="what the model answers (default: fill_mask if the checkpoint has the head for it, "
-        "else embed)",
+        help="what the model answers (default: what the checkpoint's head was trained for, as "
+        "config.json's architectures tell; fill_mask if it has that head; else embed)",
     )
     parser.add_argument(
         "--precision",
@@ -93,6 +95,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_count,
         default=100,
         help="fill_mask: candidates per mask, the most that top_k may ask for (default: 100)",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="FILE",
+        type=Path,
+        help="classify, tag_tokens: a file with one label per line, in the order of the head's "
+        "outputs (default: id2label of the checkpoint's config.json)",
     )
 
 
@@ -133,6 +142,7 @@ def run(args: argparse.Namespace) -> int:
         normalize=args.normalize,
         hidden_state=args.hidden_state,
         candidates=args.candidates,
+        labels=args.labels,
     )
     with announcing() as announce:
         published = build(args.checkpoint, args.model_repository, options, announce)

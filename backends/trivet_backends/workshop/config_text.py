@@ -22,6 +22,7 @@ class Tensor:
     name: str
     type: str  # without TYPE_: INT64, FP32, STRING ...
     dims: tuple[int, ...]
+    optional: bool = False  # of an input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ def _head(name: str, about: str, engine: str) -> str:
 def _tensors(field: str, tensors: Sequence[Tensor]) -> str:
     lines = (
         f'  {{ name: "{tensor.name}" data_type: TYPE_{tensor.type} '
-        f"dims: [ {', '.join(map(str, tensor.dims))} ] }}"
+        f"dims: [ {', '.join(map(str, tensor.dims))} ]{' optional: true' * tensor.optional} }}"
         for tensor in tensors
     )
     return f"{field} [\n" + ",\n".join(lines) + "\n]"

@@ -10,6 +10,15 @@ from trivet_backends.workshop.config_text import Step, Tensor, model_config, pip
 from trivet_backends.workshop.graph.embed import EMBEDDING, LAST_HIDDEN_STATE
 from trivet_backends.workshop.graph.encoder import TOKEN_INPUTS
 from trivet_backends.workshop.graph.fill_mask import MASK_POSITIONS, PROBABILITIES, TOKEN_IDS
+from trivet_backends.workshop.head_configs import (
+    HEAD_TENSORS,
+    encoder_outputs,
+    head_pipeline_config,
+    last_step_config,
+    tokenizer_inputs,
+    tokenizer_parameters,
+)
+from trivet_backends.workshop.heads import HEADS, Labels
 from trivet_backends.workshop.options import Format, GraphOptions, Precision, Task
 
 # Tokens of one batch, padding included. On two cores 64 callers were served best with 64 to 256,
@@ -47,20 +56,27 @@ class Names:
         """Turns candidates into words; fill-mask only."""
         return f"{self.encoder}_candidates"
 
+    @property
+    def labels(self) -> str:
+        """Turns a trained head's numbers into labels, spans or answers."""
+        return f"{self.encoder}_labels"
+
 
 def tokenizer_config(names: Names, bert: BertConfig, task: Task) -> str:
-    """Text to token ids; for fill-mask also where the masks are."""
+    """Text to token ids; for fill-mask also where the masks are, for a head what it has to know."""
+    is_head = task in HEADS
     return model_config(
         names.tokenizer,
         f"Text to token ids of {names.encoder}.",
         "tokenizers",
-        inputs=[_TEXT],
-        outputs=_model_inputs(task),
+        inputs=tokenizer_inputs(task) if is_head else [_TEXT],
+        outputs=[*_model_inputs(task), *(HEAD_TENSORS[task].told if is_head else ())],
         parameters={
             "max_tokens": (
                 str(bert.max_positions),
                 "The positions of the model, [CLS] and [SEP] too.",
-            )
+            ),
+            **(tokenizer_parameters(task, bert) if is_head else {}),
         },
     )
 
@@ -71,8 +87,12 @@ def encoder_config(
     options: GraphOptions,
     precision: Precision,
     format_: Format = Format.ONNX,
+    labels: Labels | None = None,
 ) -> str:
-    """Token ids to an embedding, or to candidates for each mask."""
+    """Token ids to an embedding, to candidates for each mask, or to a head's numbers.
+
+    labels: of a head that has any.
+    """
     kind = "an ONNX graph" if format_ is Format.ONNX else "an OpenVINO model"
     about = f"{_ABOUT[options.task]}; {kind} in {precision}."
     pads = {
@@ -94,7 +114,7 @@ def encoder_config(
         about,
         format_.backend,
         inputs=_model_inputs(options.task),
-        outputs=_model_outputs(bert, options),
+        outputs=_model_outputs(bert, options, labels),
         parameters={"max_batch_tokens": tokens, "max_padding_percent": padding, **pads},
     )
 
@@ -111,8 +131,18 @@ def candidates_config(names: Names, options: GraphOptions) -> str:
     )
 
 
-def build_pipeline_config(names: Names, bert: BertConfig, options: GraphOptions) -> str:
-    """Text in, answers out."""
+def labels_config(names: Names, task: Task, labels: Labels | None) -> str:
+    """A head's numbers to labels, spans or answers."""
+    return last_step_config(names.labels, names.encoder, task, labels)
+
+
+def build_pipeline_config(
+    names: Names, bert: BertConfig, options: GraphOptions, labels: Labels | None = None
+) -> str:
+    """Text in, answers out. labels: of a head that has any."""
+    if options.task in HEADS:
+        members = (names.tokenizer, names.encoder, names.labels)
+        return head_pipeline_config(names.pipeline, *members, options.task, labels)
     tokens = [tensor.name for tensor in _model_inputs(options.task)]
     tokenize = Step(model=names.tokenizer, inputs=_same(["TEXT"]), outputs=_same(tokens))
     if options.task is Task.EMBED:
@@ -136,6 +166,10 @@ def build_pipeline_config(names: Names, bert: BertConfig, options: GraphOptions)
 _ABOUT = {
     Task.EMBED: "Token ids to one vector per row",
     Task.FILL_MASK: "Token ids and mask positions to candidates",
+    Task.CLASSIFY: "Token ids to one number for each label",
+    Task.TAG_TOKENS: "Token ids to a number for each label of each token",
+    Task.ANSWER: "Token ids to two numbers for each token: an answer begins, and ends, there",
+    Task.NEXT_SENTENCE: "Token ids of a pair to the probability that the second text follows",
 }
 
 
@@ -143,7 +177,9 @@ def _model_inputs(task: Task) -> list[Tensor]:
     return [*_TOKENS, _MASKS] if task is Task.FILL_MASK else [*_TOKENS]
 
 
-def _model_outputs(bert: BertConfig, options: GraphOptions) -> list[Tensor]:
+def _model_outputs(bert: BertConfig, options: GraphOptions, labels: Labels | None) -> list[Tensor]:
+    if options.task in HEADS:
+        return encoder_outputs(options.task, labels)
     if options.task is Task.FILL_MASK:
         return _candidate_outputs(options)
     outputs = [Tensor(name=EMBEDDING, type="FP32", dims=(bert.hidden_size,))]

@@ -18,6 +18,10 @@ HEAD_DENSE = "cls.predictions.transform.dense"
 HEAD_NORM = "cls.predictions.transform.LayerNorm"
 DECODER_WEIGHT = "cls.predictions.decoder.weight"
 DECODER_BIAS = "cls.predictions.bias"
+POOLER = "pooler.dense"
+CLASSIFIER = "classifier"
+SPANS = "qa_outputs"
+NEXT_SENTENCE = "cls.seq_relationship"
 
 # Old names of TensorFlow checkpoints, kept by the first PyTorch ones.
 _OLD_NORM_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -81,6 +85,11 @@ def head_shapes(config: BertConfig, *, tied: bool) -> dict[str, tuple[int, ...]]
     if not tied:
         shapes[DECODER_WEIGHT] = (config.vocab_size, config.hidden_size)
     return shapes
+
+
+def dense_shapes(prefix: str, out: int, into: int) -> dict[str, tuple[int, ...]]:
+    """A dense layer's weight, [out, in], and its bias."""
+    return dict(_dense(prefix, out, into))
 
 
 def _layer_shapes(prefix: str, config: BertConfig) -> Iterator[tuple[str, tuple[int, ...]]]:

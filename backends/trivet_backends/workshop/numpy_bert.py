@@ -14,7 +14,8 @@ import numpy as np
 from trivet_backends.workshop import names
 from trivet_backends.workshop.activations import ACTIVATE
 from trivet_backends.workshop.bert_config import BertConfig
-from trivet_backends.workshop.options import Pooling
+from trivet_backends.workshop.heads import HEADS
+from trivet_backends.workshop.options import Pooling, Task
 from trivet_backends.workshop.tensor_files import Float32
 
 # What a masked key's score is lowered by: far below any score, and exp() of it is zero.
@@ -65,6 +66,25 @@ class NumpyBert:
         hidden = self.hidden_states(input_ids, attention_mask, token_type_ids)
         picked = np.take_along_axis(hidden, np.maximum(mask_positions, 0)[:, :, None], axis=1)
         return softmax(self._logits(picked))
+
+    def head_logits(
+        self,
+        task: Task,
+        input_ids: np.ndarray,
+        attention_mask: np.ndarray,
+        token_type_ids: np.ndarray,
+    ) -> Float32:
+        """What the trained head of a task gives: [batch, n] if it sees the pooled first token, else
+        [batch, tokens, n].
+
+        The first token is the first present one, [CLS], on whichever side the padding is.
+        """
+        head = HEADS[task]
+        hidden = self.hidden_states(input_ids, attention_mask, token_type_ids)
+        if head.pooled:
+            first = cls_pool(hidden, attention_mask != 0)
+            hidden = np.tanh(self._dense(names.POOLER, first))
+        return self._dense(head.dense, hidden)
 
     def _embeddings(self, input_ids: np.ndarray, token_type_ids: np.ndarray) -> Float32:
         words = self._tensors[names.WORD_EMBEDDINGS][input_ids]

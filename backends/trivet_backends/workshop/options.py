@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 
 class Task(StrEnum):
@@ -11,6 +12,15 @@ class Task(StrEnum):
 
     EMBED = "embed"
     FILL_MASK = "fill_mask"
+    CLASSIFY = "classify"
+    TAG_TOKENS = "tag_tokens"
+    ANSWER = "answer"
+    NEXT_SENTENCE = "next_sentence"
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the checkpoint's head was trained for labels of its own."""
+        return self in (Task.CLASSIFY, Task.TAG_TOKENS)
 
 
 class Precision(StrEnum):
@@ -70,3 +80,4 @@ class BuildOptions:
     normalize: bool = True
     hidden_state: bool = False
     candidates: int = 100
+    labels: Path | None = None  # a file with one label per line, in place of the checkpoint's

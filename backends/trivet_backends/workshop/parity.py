@@ -6,7 +6,7 @@ Whatever misses its bar (`BARS`) is not published.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,14 @@ from trivet_backends.workshop.bert_config import BertConfig
 from trivet_backends.workshop.check_batch import CheckBatch
 from trivet_backends.workshop.graph.embed import EMBEDDING, LAST_HIDDEN_STATE
 from trivet_backends.workshop.graph.fill_mask import PROBABILITIES, TOKEN_IDS
-from trivet_backends.workshop.numpy_bert import NumpyBert, normalized, pooled
+from trivet_backends.workshop.graph.heads import (
+    END_LOGITS,
+    LOGITS,
+    START_LOGITS,
+)
+from trivet_backends.workshop.graph.heads import PROBABILITIES as FOLLOWS
+from trivet_backends.workshop.heads import HEADS
+from trivet_backends.workshop.numpy_bert import NumpyBert, normalized, pooled, softmax
 from trivet_backends.workshop.openvino_file import run_openvino
 from trivet_backends.workshop.options import Format, GraphOptions, Precision, Task
 from trivet_backends.workshop.tensor_files import Float32
@@ -43,6 +50,11 @@ BARS: Mapping[tuple[Precision, Task], Bar] = {
     (Precision.FP16, Task.FILL_MASK): Bar(mean_cosine=0.9999, least_cosine=0.999),
     (Precision.INT8, Task.EMBED): Bar(mean_cosine=0.98, least_cosine=0.95),
     (Precision.INT8, Task.FILL_MASK): Bar(mean_cosine=0.95, least_cosine=0.8),
+    # Of heads the numbers compared are their logits, which say less by their direction the fewer
+    # there are: a bar for gross mistakes. How many answers change is for labelled data to tell.
+    **{(Precision.FP32, task): Bar(max_difference=1e-4) for task in HEADS},
+    **{(Precision.FP16, task): Bar(mean_cosine=0.9999, least_cosine=0.995) for task in HEADS},
+    **{(Precision.INT8, task): Bar(mean_cosine=0.95, least_cosine=0.5) for task in HEADS},
 }
 
 
@@ -78,8 +90,7 @@ def check_parity(
     """
     outputs = _run(path, options, batch)
     reference = NumpyBert(config, weights)
-    compare = _compare_embed if options.task is Task.EMBED else _compare_fill_mask
-    parity = compare(outputs, reference, options, batch)
+    parity = COMPARE[options.task](outputs, reference, options, batch)
     cure = "nothing was published"
     if precision is not Precision.FP32:
         cure += "; use --precision fp32"
@@ -93,6 +104,11 @@ def _run(path: Path, options: GraphOptions, batch: CheckBatch) -> dict[str, np.n
     inputs = dict(batch.tokens)
     if options.task is Task.FILL_MASK:
         inputs["mask_positions"] = batch.mask_positions
+    return run_graph(path, inputs)
+
+
+def run_graph(path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every output of a graph by name, on the engine that its file is for."""
     run = run_openvino if path.name == Format.OPENVINO.file else _run_onnx
     return run(path, inputs)
 
@@ -145,6 +161,27 @@ def _compare_fill_mask(
     return _parity(difference, found, named)
 
 
+def _compare_head(
+    outputs: Mapping[str, np.ndarray],
+    reference: NumpyBert,
+    options: GraphOptions,
+    batch: CheckBatch,
+) -> Parity:
+    """Compare a head's numbers; those of tokens where there is one, as padding means nothing."""
+    expected = reference.head_logits(options.task, **batch.tokens)
+    match options.task:
+        case Task.ANSWER:
+            found = np.stack([outputs[START_LOGITS], outputs[END_LOGITS]], axis=2)
+        case Task.NEXT_SENTENCE:
+            found, expected = outputs[FOLLOWS], softmax(expected)
+        case _:
+            found = outputs[LOGITS]
+    if not HEADS[options.task].pooled:
+        tokens = batch.tokens["attention_mask"] == 1
+        found, expected = found[tokens], expected[tokens]
+    return _parity(_difference(found, expected), found, expected)
+
+
 def _difference(found: np.ndarray, expected: np.ndarray) -> float:
     """The largest absolute difference; infinite where a number is missing."""
     difference = np.abs(found.astype(np.float64) - expected)
@@ -172,3 +209,12 @@ def _refuse(parity: Parity, bar: Bar, where: str, cure: str) -> None:
             faults.append(Fault(where, found, cure))
     if faults:
         raise InvalidConfig(faults)
+
+
+_Compare = Callable[[Mapping[str, np.ndarray], NumpyBert, GraphOptions, CheckBatch], Parity]
+
+COMPARE: Mapping[Task, _Compare] = {
+    Task.EMBED: _compare_embed,
+    Task.FILL_MASK: _compare_fill_mask,
+    **dict.fromkeys(HEADS, _compare_head),
+}

@@ -13,7 +13,9 @@ from trivet_backends.workshop.graph.builder import GraphBuilder
 from trivet_backends.workshop.graph.embed import write_embed
 from trivet_backends.workshop.graph.encoder import Encoder
 from trivet_backends.workshop.graph.fill_mask import write_fill_mask
+from trivet_backends.workshop.graph.heads import write_head
 from trivet_backends.workshop.graph.tables import FloatTable, Int8Table
+from trivet_backends.workshop.heads import HEADS
 from trivet_backends.workshop.options import GraphOptions, Task
 from trivet_backends.workshop.tensor_files import Float32
 
@@ -41,6 +43,9 @@ def bert_graph(
     encoder = Encoder(graph, config, weights, words)
     if options.task is Task.EMBED:
         write_embed(graph, encoder, config.hidden_size, options)
+    elif head := HEADS.get(options.task):
+        labels = weights[f"{head.dense}.bias"].shape[0]
+        write_head(graph, encoder, options.task, labels)
     else:
         untied = weights.get(names.DECODER_WEIGHT)
         decoder = words if untied is None else table(graph, names.DECODER_WEIGHT, untied)
