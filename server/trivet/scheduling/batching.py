@@ -129,14 +129,18 @@ class BatchScheduler:
         run = _runner(post.instance, post.executor)
         while True:
             slots = await post.next_batch(self._queue)
-            taken_ns = self._clock.now_ns()
-            for slot in slots:
-                slot.timings.queued_ns, slot.timings.taken_ns = slot.queued_ns, taken_ns
+            self._stamp_taken(slots)
             try:
                 await self._answer(slots, run)
             finally:
                 post.release()
             post.has_answered()
+            del slots  # the batch's arrays would live until the next one comes
+
+    def _stamp_taken(self, slots: Sequence[Slot]) -> None:
+        taken_ns = self._clock.now_ns()
+        for slot in slots:
+            slot.timings.queued_ns, slot.timings.taken_ns = slot.queued_ns, taken_ns
 
     async def _answer(self, slots: Sequence[Slot], run: Run) -> None:
         batch = Batch([_rows_of(slot) for slot in slots], self._clock.now_ns)

@@ -138,6 +138,7 @@ class DecoupledScheduler:
                 watcher.cancel()
                 post.release()
             post.has_answered()
+            del slot, watcher  # the request's arrays would live until the next one comes
 
     async def _run(
         self, slot: _StreamSlot, run: Callable[[Rows, Sender], None], post: Post

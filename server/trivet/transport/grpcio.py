@@ -23,6 +23,7 @@ from trivet.frontend.method import (
 from trivet.frontend.refusal import refusal
 from trivet.frontend.status_details import STATUS_DETAILS, status_details
 from trivet.transport.arguments import channel_arguments
+from trivet.transport.freed import Freed
 from trivet.transport.listening import probed
 from trivet.transport.options import Options
 from trivet.transport.texts import bounded, unknown_method
@@ -44,13 +45,15 @@ async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
     server = aio.server(options=list(channel_arguments(options).items()))
     door = asyncio.Event()  # set: calls go in; else they wait in front of it
     door.set()
-    server.add_generic_rpc_handlers((_Handlers(methods, door),))
+    freed = Freed()
+    server.add_generic_rpc_handlers((_Handlers(freed.watching(methods), door),))
     port = _listen(server, options)
     await server.start()
     try:
         yield port
     finally:
         await _stop(server, door, options)
+        freed.close()
 
 
 def _listen(server: aio.Server, options: Options) -> int:
@@ -135,7 +138,9 @@ def _unary(
         try:
             return await handler(message, GrpcioCall(context))
         except Exception as error:
-            await _abort(context, refusal(error, name))
+            refused = refusal(error, name)
+        del message  # grpc keeps this frame, with the exception that ends the call
+        return await _abort(context, refused)
 
     return answer
 
@@ -151,8 +156,10 @@ def _streaming(
             async with aclosing(handler(asked, GrpcioCall(context))) as answers:
                 async for message in answers:
                     await _write(context, message)
+            return
         except Exception as error:
-            await _abort(context, refusal(error, name))
+            refused = refusal(error, name)
+        await _abort(context, refused)
 
     return answer
 
@@ -173,6 +180,8 @@ async def _write(context: Context, message: bytes) -> None:
 
 
 async def _abort(context: Context, error: ServeError) -> NoReturn:
+    # Else frames, and in them the request, would live in a cycle until garbage is collected.
+    error.__traceback__ = error.__context__ = None
     details = status_details(error)
     trailers = ((STATUS_DETAILS, details),) if details else ()
     try:
