@@ -129,8 +129,8 @@ async def test_embed_answers_every_text_with_its_own_vector(stub: TextServiceAsy
 async def test_each_answer_tells_what_it_cost(stub: TextServiceAsyncStub) -> None:
     answer = await stub.Embed(pb.EmbedRequest(texts=["one", "please truncate this"]))
     assert [result.cost for result in answer.results] == [
-        pb.Cost(tokens=3, truncated=False, queue_us=11, tokenize_us=9, compute_us=90),
-        pb.Cost(tokens=5, truncated=True, queue_us=11, tokenize_us=9, compute_us=90),
+        pb.Cost(tokens=3, truncated=False, queue_us=11, tokenize_us=9, compute_us=90, windows=1),
+        pb.Cost(tokens=5, truncated=True, queue_us=11, tokenize_us=9, compute_us=90, windows=1),
     ]
 
 
@@ -147,7 +147,7 @@ async def test_a_model_without_steps_counts_as_computing() -> None:
 
     async with run_server(ScriptedModel(config, plain)) as served:
         answer = await TextServiceAsyncStub(served.channel).Embed(pb.EmbedRequest(texts=["x"]))
-    assert answer.results[0].cost == pb.Cost(queue_us=10, compute_us=90)
+    assert answer.results[0].cost == pb.Cost(queue_us=10, compute_us=90, windows=1)
 
 
 async def test_fill_mask_answers_candidates_per_mask(stub: TextServiceAsyncStub) -> None:

@@ -15,6 +15,7 @@ def fill_cost(cost: pb.Cost, response: InferResponse, tokenizers: Set[str]) -> N
     """
     cost.tokens = int(response.parameters.get("tokens", 0))
     cost.truncated = bool(response.parameters.get("truncated", False))
+    cost.windows = int(response.parameters.get("windows", 1))
     steps = response.steps or {response.model: response.stages}
     tokenize_ns = compute_ns = queue_ns = 0
     for model, stages in steps.items():

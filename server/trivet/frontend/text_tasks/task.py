@@ -16,6 +16,7 @@ from trivet.request import InferResponse, Parameters, Tensors
 from trivet_protos.generated import text_pb2 as pb
 
 TEXT = "TEXT"  # the input of every pipeline that takes text: BYTES, one text per row
+TEXT_PAIR = "TEXT_PAIR"  # the same for the second text of a pair
 
 
 class Result(Protocol):
@@ -114,3 +115,12 @@ class Task(Generic[I, R]):
 def one_text(text: str) -> Tensors:
     """A text as the input TEXT: [1, 1]."""
     return {TEXT: np.array([[text.encode()]], dtype=object)}
+
+
+def one_pair(text: str, pair: str, names: tuple[str, str] = (TEXT, TEXT_PAIR)) -> Tensors:
+    """Two texts as inputs of these names: [1, 1] each."""
+    first, second = names
+    return {
+        first: np.array([[text.encode()]], dtype=object),
+        second: np.array([[pair.encode()]], dtype=object),
+    }
