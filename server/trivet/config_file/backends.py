@@ -36,6 +36,9 @@ ARTIFACT_BY_BACKEND = {
     "tokenizers": "tokenizer.json",
 }
 
+# What some take as well, where that is there and the usual file is not.
+_OTHERWISE = {"pytorch": "model.pt2", "torch": "model.pt2"}
+
 
 def backend_of(config: ModelConfig, filenames: Collection[str]) -> str:
     """The backend's name: as written, else told by a file's name; "" where nothing tells it.
@@ -46,13 +49,19 @@ def backend_of(config: ModelConfig, filenames: Collection[str]) -> str:
         return config.backend
     if config.default_model_filename:
         return _backend_by_name(config.default_model_filename)
-    found = (backend for backend, name in ARTIFACT_BY_BACKEND.items() if name in filenames)
-    return next(found, "")
+    names = (*ARTIFACT_BY_BACKEND.items(), *_OTHERWISE.items())
+    return next((backend for backend, name in names if name in filenames), "")
 
 
-def artifact_of(config: ModelConfig, backend: str) -> str:
-    """The file (or folder) a version must hold; "" where the backend alone knows."""
+def artifact_of(config: ModelConfig, backend: str, filenames: Collection[str] = ()) -> str:
+    """The file (or folder) a version must hold; "" where the backend alone knows.
+
+    filenames: what lies in the version's folder.
+    """
     usual = _ARTIFACT_BY_PLATFORM.get(config.platform) or ARTIFACT_BY_BACKEND.get(backend, "")
+    other = _OTHERWISE.get(backend, "")
+    if usual not in filenames and other in filenames:
+        usual = other
     return config.default_model_filename or usual
 
 
@@ -60,7 +69,7 @@ def _backend_by_name(filename: str) -> str:
     """By the whole name, else by its ending: bert.int8.onnx runs like model.onnx."""
     stem, _, ending = filename.rpartition(".")
     usual = f"model.{ending}" if stem else ""
-    for backend, name in ARTIFACT_BY_BACKEND.items():
+    for backend, name in (*ARTIFACT_BY_BACKEND.items(), *_OTHERWISE.items()):
         if name in (filename, usual):
             return backend
     return ""

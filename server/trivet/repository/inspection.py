@@ -197,7 +197,7 @@ def _check_artifacts(
     folder: ModelFolder, config: ModelConfig, backends: Mapping[int, str], faults: Faults
 ) -> None:
     for version, backend in backends.items():
-        artifact = artifact_of(config, backend)
+        artifact = artifact_of(config, backend, folder.filenames[version])
         path = folder.version_path(version) / artifact
         if artifact and artifact not in folder.filenames[version]:
             cure = "put it there, or name another file in default_model_filename"

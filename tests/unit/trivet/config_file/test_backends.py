@@ -40,6 +40,16 @@ def test_the_artifact_is_as_written_or_the_backends_usual_one() -> None:
     assert artifact_of(ModelConfig(name="m"), "a third party's") == ""
 
 
+@pytest.mark.parametrize("backend", ["torch", "pytorch"])
+def test_torch_takes_an_exported_program_where_there_is_no_torchscript(backend: str) -> None:
+    config = ModelConfig(name="m")
+    assert artifact_of(config, backend, ["model.pt2"]) == "model.pt2"
+    assert artifact_of(config, backend, ["model.pt", "model.pt2"]) == "model.pt"
+    assert artifact_of(config, backend, []) == "model.pt"
+    assert backend_of(config, ["model.pt2"]) == "pytorch"
+    assert backend_of(ModelConfig(name="m", default_model_filename="x.pt2"), []) == "pytorch"
+
+
 def read(text: str) -> ModelConfig:
     faults = Faults()
     config = read_config(text, "m/config.pbtxt", "m", faults)
