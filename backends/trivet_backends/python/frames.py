@@ -215,7 +215,7 @@ class Reader:
             if array.nbytes != size:
                 raise Unreadable(f"tensor '{name}' of {size} bytes has shape {list(shape)}")
             return name, Named(datatype, _as_array(array.reshape(shape), datatype))
-        except (ValueError, IndexError, struct.error) as error:
+        except (ValueError, IndexError, OverflowError, struct.error) as error:
             raise Unreadable(f"not a tensor: {error}") from error
 
     def _unpack(self, form: struct.Struct) -> tuple[Any, ...]:
@@ -260,6 +260,8 @@ def _element(name: str, value: object) -> bytes:
 
 def _split(message: bytearray, start: int, end: int, shape: tuple[int, ...]) -> np.ndarray:
     count = math.prod(shape)
+    if not 0 <= 4 * count <= end - start:
+        raise Unreadable(f"BYTES of shape {list(shape)} in {end - start} bytes")
     lengths = np.frombuffer(message, "<u4", count, start).tolist() if count else []
     found = np.empty(count, object)
     at = start + 4 * count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ class OwnForm:
         return self._awaited(self._model.execute(inputs, request))
 
     def _awaited(self, returned: Any) -> Any:
-        return self._run(returned) if asyncio.iscoroutine(returned) else returned
+        return self._run(returned) if inspect.iscoroutine(returned) else returned
 
     def _yielded(self, generator: Any) -> Generator[Any, None, None]:
         """What a generator yields, of either kind; it is closed when nobody wants more."""
@@ -140,8 +141,6 @@ class OwnForm:
 
 
 def _takes_request(model: type) -> bool:
-    import inspect
-
     return len(inspect.signature(model.execute).parameters) == 3  # type: ignore[attr-defined]
 
 
