@@ -96,6 +96,11 @@ def good_message(method: str) -> Message:
     return _written().get(method) or _small(method)
 
 
+def is_taken(method: str) -> bool:
+    """Whether its good message is one that a server of `whole_table` does not refuse."""
+    return method in _written() and "SharedMemory" not in method and "ModelLoad" not in method
+
+
 def _small(method: str) -> Message:
     """A message of a method's kind with a text in every field that takes one."""
     find: Callable[[str], MethodDescriptor] = POOL.FindMethodByName
