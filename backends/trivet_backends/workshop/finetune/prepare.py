@@ -1,0 +1,126 @@
+"""Everything before the first weight moves, and all that can be wrong with it: no torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trivet.errors import Fault, InvalidConfig
+from trivet_backends.workshop.build_file import Json, digests
+from trivet_backends.workshop.checkpoint import Checkpoint, read_checkpoint
+from trivet_backends.workshop.finetune import split
+from trivet_backends.workshop.finetune.data import read_examples
+from trivet_backends.workshop.finetune.display import Display
+from trivet_backends.workshop.finetune.encode import Encoded, Encoder, Masking
+from trivet_backends.workshop.finetune.examples import HeadTask
+from trivet_backends.workshop.finetune.options import FinetuneOptions
+from trivet_backends.workshop.finetune.split import Parts
+
+TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A run's checkpoint and rows, complete and checked."""
+
+    checkpoint: Checkpoint
+    parts: Parts
+    labels: Sequence[str]  # of classify and tag_tokens; else none
+    training: Encoded
+    validation: Encoded
+    masking: Masking | None  # of fill_mask
+    class_weights: np.ndarray | None  # float32 [labels]
+    decisive: dict[str, Json]  # all that decides what is learned
+    checkpoint_digests: dict[str, Json]
+
+
+def prepare(options: FinetuneOptions, display: Display) -> Prepared:
+    """Read the checkpoint and the rows, judge them, and tell what a person should know.
+
+    Raises InvalidConfig with everything that is wrong with the first of them that is.
+    """
+    checkpoint = read_checkpoint(options.checkpoint)
+    most = checkpoint.config.max_positions
+    if options.loop.max_tokens > most:
+        found, cure = f"{options.loop.max_tokens} are asked for", f"the model has {most} positions"
+        raise InvalidConfig([Fault("--max-tokens", found, cure)])
+    parts = _parts(options)
+    display.say(
+        f"rows: {len(parts.training):,} to learn from, {len(parts.validation):,} to judge by"
+    )
+    labels, weights = _labels(options, parts, display)
+    encoder = Encoder(
+        tokenizer=checkpoint.folder / TOKENIZER,
+        task=options.task,
+        labels=labels,
+        max_tokens=options.loop.max_tokens,
+    )
+    training = encoder.encode(parts.training, options.data.training.name)
+    validation = encoder.encode(parts.validation, _validation_name(options))
+    cut = training.cut + validation.cut
+    if cut:
+        display.say(
+            f"cut: {cut:,} rows are longer than {options.loop.max_tokens} tokens (--max-tokens)"
+        )
+    files = digests(checkpoint.files)
+    return Prepared(
+        checkpoint=checkpoint,
+        parts=parts,
+        labels=labels,
+        training=training,
+        validation=validation,
+        masking=_masking(checkpoint) if options.task is HeadTask.FILL_MASK else None,
+        class_weights=weights,
+        decisive={**options.decisive(), **_data_digests(options), "checkpoint": files},
+        checkpoint_digests=files,
+    )
+
+
+def _parts(options: FinetuneOptions) -> Parts:
+    data = options.data
+    examples = read_examples(data.training, options.task, data.columns, data.format)
+    if data.validation is None:
+        return split.split(examples, data.validation_share, options.loop.seed)
+    held = read_examples(data.validation, options.task, data.columns, data.format)
+    return Parts(training=examples, validation=held)
+
+
+def _labels(
+    options: FinetuneOptions, parts: Parts, display: Display
+) -> tuple[Sequence[str], np.ndarray | None]:
+    """The labels, and their weights if rare ones are to be weighed up."""
+    if not options.task.has_labels:
+        return (), None
+    data = options.data
+    labels = split.labels_of(parts.training, data.labels, data.training.name)
+    split.check_known(parts.validation, labels, _validation_name(options))
+    counts = split.balance(parts.training, labels)
+    for line in split.balance_told(counts, balanced=options.loop.balance):
+        display.say(line)
+    return labels, split.class_weights(counts) if options.loop.balance else None
+
+
+def _validation_name(options: FinetuneOptions) -> str:
+    return (options.data.validation or options.data.training).name
+
+
+def _masking(checkpoint: Checkpoint) -> Masking:
+    mask = checkpoint.tokenizer.mask_token_id
+    if mask is None:
+        cure = "give a checkpoint whose tokenizer has it"
+        where = f"{checkpoint.folder.name}/{TOKENIZER}"
+        raise InvalidConfig([Fault(where, "knows no [MASK] token", cure)])
+    return Masking(mask_id=mask, vocab_size=checkpoint.config.vocab_size)
+
+
+def _data_digests(options: FinetuneOptions) -> dict[str, Json]:
+    """The content of both files, whatever their names."""
+    data = options.data
+    paths: dict[str, Path | None] = {"training": data.training, "validation": data.validation}
+    return {
+        f"{part}_sha256": digests([path])[path.name] if path else None
+        for part, path in paths.items()
+    }
