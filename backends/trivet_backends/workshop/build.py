@@ -15,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 
 from trivet.errors import Fault, InvalidConfig
-from trivet_backends.workshop import configs
+from trivet_backends.workshop import beside_configs, configs
+from trivet_backends.workshop.beside import Bench, entries_beside
 from trivet_backends.workshop.build_file import Json, digests
 from trivet_backends.workshop.check_batch import CheckBatch, check_batch
 from trivet_backends.workshop.checkpoint import Checkpoint, read_checkpoint
@@ -37,8 +38,9 @@ from trivet_backends.workshop.progress import Announce
 from trivet_backends.workshop.tensor_files import Float32
 from trivet_backends.workshop.tokenizer_file import trained_pooling
 
-# Raise it when the same checkpoint and options would give another graph: it makes builds outdated.
+# Raise one when the same checkpoint and options would give another graph: it makes builds outdated.
 RECIPE = 3
+RECIPES: Mapping[Task, int] = {Task.FILL_MASK: 4}  # of tasks whose graph changed alone
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TOKENIZER = "tokenizer.json"
@@ -63,7 +65,7 @@ def build(
         checkpoint=checkpoint,
         options=graph,
         names=names,
-        labels=_labels(checkpoint, options, graph.task),
+        labels=head_labels(checkpoint, options, graph.task),
         format=options.format,
         announce=announce,
     )
@@ -72,7 +74,8 @@ def build(
         entries.append(desk.candidates())
     if graph.task in HEADS and has_last_step(graph.task):
         entries.append(desk.last_step())
-    return publish(repository, [*entries, desk.pipeline()])
+    beside = entries_beside(desk.bench(), options.beside)
+    return publish(repository, [*entries, desk.pipeline(), *beside])
 
 
 def _encoders(names: Names, options: BuildOptions) -> tuple[list[str], list[Precision]]:
@@ -109,7 +112,7 @@ def graph_options(checkpoint: Checkpoint, options: BuildOptions) -> GraphOptions
     )
 
 
-def _labels(checkpoint: Checkpoint, options: BuildOptions, task: Task) -> Labels | None:
+def head_labels(checkpoint: Checkpoint, options: BuildOptions, task: Task) -> Labels | None:
     """The labels of the head, where it has any of its own."""
     if task.has_labels:
         count = checkpoint.stored[f"{HEADS[task].dense}.bias"].shape[0]
@@ -149,7 +152,9 @@ class _Desk:
     announce: Announce
 
     def tokenizer(self) -> Entry:
-        text = configs.tokenizer_config(self.names, self.checkpoint.config, self.options.task)
+        text = configs.tokenizer_config(
+            self.names, self.checkpoint.config, self.options.task, self.format
+        )
         return self._entry(
             self.names.tokenizer, "tokenizer", text, self._tokenizer_recipe, self._copy_tokenizer
         )
@@ -159,7 +164,7 @@ class _Desk:
             name, self.checkpoint.config, self.options, precision, self.format, self.labels
         )
         recipe: dict[str, Json] = {
-            "recipe": RECIPE,
+            "recipe": RECIPES.get(self.options.task, RECIPE),
             "inputs": {name: self._digests[name] for name in self._digests if name != _TOKENIZER},
             "options": asdict(self.options),
             "precision": precision,
@@ -171,7 +176,7 @@ class _Desk:
         )
 
     def candidates(self) -> Entry:
-        text = configs.candidates_config(self.names, self.options)
+        text = configs.candidates_config(self.names, self.options, self.format)
         return self._entry(
             self.names.candidates, "candidates", text, self._tokenizer_recipe, self._copy_tokenizer
         )
@@ -186,10 +191,31 @@ class _Desk:
 
     def pipeline(self) -> Entry:
         text = configs.build_pipeline_config(
-            self.names, self.checkpoint.config, self.options, self.labels
+            self.names, self.checkpoint.config, self.options, self.labels, self.format
         )
         recipe: dict[str, Json] = {"task": self.options.task, "encoder": self.names.encoder}
         return self._entry(self.names.pipeline, "pipeline", text, recipe, lambda folder: {})
+
+    def bench(self) -> Bench:
+        """What is lent to those who make models beside the pipeline."""
+        names = beside_configs.Names(
+            encoder=self.names.encoder,
+            tokenizer=self.names.tokenizer,
+            pipeline=self.names.pipeline,
+            usual=self.names.pipeline == self.options.task.value,
+        )
+        return Bench(
+            bert=self.checkpoint.config,
+            options=self.options,
+            names=names,
+            announce=self.announce,
+            entry=self._entry,
+            tokenizer=self._copy_tokenizer,
+            tokenizer_recipe=self._tokenizer_recipe,
+            weights=lambda: self._weights,
+            batch=lambda: self._batch,
+            digests=self._digests,
+        )
 
     @property
     def _source(self) -> str:

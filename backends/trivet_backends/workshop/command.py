@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.entry import Published
-from trivet_backends.workshop.options import BuildOptions, Format, Pooling, Precision, Task
+from trivet_backends.workshop.options import Beside, BuildOptions, Format, Pooling, Precision, Task
 
 NAME = "build"
 HELP = "make a repository entry from a BERT checkpoint folder"
@@ -43,6 +43,7 @@ precisions:
         answers shift less (cosine 0.999) and not with the neighbours
 """
 
+_ALSO = frozenset({"similarity", "tokenize"})
 _TITLES = ("MODEL", "VERSION", "PRECISION", "MB", "MAX DIFF", "COSINE", "SECONDS", "")
 _NUMBERS = ("MB", "MAX DIFF", "COSINE", "SECONDS")
 _PACKAGES = ("onnx", "onnxruntime", "rich", "safetensors", "tokenizers")
@@ -88,6 +89,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="format of the graphs: onnx runs on ONNX Runtime; openvino on OpenVINO, the faster "
         "engine on x86, from model.xml and model.bin; needs the extra openvino (default: onnx)",
     )
+    parser.add_argument(
+        "--also",
+        metavar="LIST",
+        type=_also,
+        default=frozenset(),
+        help="further models, with commas: tokenize (and detokenize), similarity (embed only)",
+    )
     _add_embed_arguments(parser)
     parser.add_argument(
         "--candidates",
@@ -124,6 +132,17 @@ def _add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         default=False,
         help="embed: the model also gives out last_hidden_state (default: no)",
     )
+    parser.add_argument(
+        "--hidden-states",
+        action="store_true",
+        help="embed: also make NAME_inspect, which gives out every layer, and PIPELINE_inspect, "
+        "whose requests choose layer, pooling and normalization",
+    )
+    parser.add_argument(
+        "--attentions",
+        action="store_true",
+        help="embed: as --hidden-states, and attention maps, too",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -143,6 +162,12 @@ def run(args: argparse.Namespace) -> int:
         hidden_state=args.hidden_state,
         candidates=args.candidates,
         labels=args.labels,
+        beside=Beside(
+            similarity="similarity" in args.also,
+            tokenize="tokenize" in args.also,
+            hidden_states=args.hidden_states,
+            attentions=args.attentions,
+        ),
     )
     with announcing() as announce:
         published = build(args.checkpoint, args.model_repository, options, announce)
@@ -161,6 +186,14 @@ def _precisions(text: str) -> tuple[Precision, ...]:
     if len(set(precisions)) < len(precisions):
         raise argparse.ArgumentTypeError(f"{text!r} names a precision twice")
     return precisions
+
+
+def _also(text: str) -> frozenset[str]:
+    asked = frozenset(word.strip() for word in text.split(","))
+    if asked <= _ALSO:
+        return asked
+    known = ", ".join(sorted(_ALSO))
+    raise argparse.ArgumentTypeError(f"{text!r}: give {known}, or both with a comma")
 
 
 def _count(text: str) -> int:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trivet_backends.workshop.bert_config import BertConfig
 from trivet_backends.workshop.config_text import Step, Tensor, model_config, pipeline_config
 from trivet_backends.workshop.graph.embed import EMBEDDING, LAST_HIDDEN_STATE
 from trivet_backends.workshop.graph.encoder import TOKEN_INPUTS
-from trivet_backends.workshop.graph.fill_mask import MASK_POSITIONS, PROBABILITIES, TOKEN_IDS
+from trivet_backends.workshop.graph.fill_mask import (
+    MASK_POSITIONS,
+    PROBABILITIES,
+    TARGET_IDS,
+    TARGET_PROBABILITIES,
+    TOKEN_IDS,
+)
 from trivet_backends.workshop.head_configs import (
     HEAD_TENSORS,
     encoder_outputs,
@@ -30,6 +36,10 @@ MAX_PADDING_PERCENT = 25
 _TEXT = Tensor(name="TEXT", type="STRING", dims=(1,))
 _TOKENS = tuple(Tensor(name=name, type="INT64", dims=(-1,)) for name in TOKEN_INPUTS)
 _MASKS = Tensor(name=MASK_POSITIONS, type="INT64", dims=(-1,))
+# The words that a request names as the only candidates, on their way from the caller to the answer.
+_TARGET = Tensor(name="TARGET", type="STRING", dims=(-1,), optional=True)
+_TARGET_IDS = Tensor(name=TARGET_IDS, type="INT64", dims=(-1,))
+_TARGET_PROBABILITIES = Tensor(name=TARGET_PROBABILITIES, type="FP32", dims=(-1, -1))
 _CANDIDATES = (
     Tensor(name="TOKEN", type="STRING", dims=(-1, -1)),
     Tensor(name="TOKEN_ID", type="INT64", dims=(-1, -1)),
@@ -62,15 +72,20 @@ class Names:
         return f"{self.encoder}_labels"
 
 
-def tokenizer_config(names: Names, bert: BertConfig, task: Task) -> str:
+def tokenizer_config(
+    names: Names, bert: BertConfig, task: Task, format_: Format = Format.ONNX
+) -> str:
     """Text to token ids; for fill-mask also where the masks are, for a head what it has to know."""
     is_head = task in HEADS
     return model_config(
         names.tokenizer,
         f"Text to token ids of {names.encoder}.",
         "tokenizers",
-        inputs=tokenizer_inputs(task) if is_head else [_TEXT],
-        outputs=[*_model_inputs(task), *(HEAD_TENSORS[task].told if is_head else ())],
+        inputs=tokenizer_inputs(task) if is_head else _texts(task, format_.backend),
+        outputs=[
+            *_model_inputs(task, format_.backend),
+            *(HEAD_TENSORS[task].told if is_head else ()),
+        ],
         parameters={
             "max_tokens": (
                 str(bert.max_positions),
@@ -98,7 +113,9 @@ def encoder_config(
     pads = {
         f"pad.{tensor.name}": (str(value), _PAD if tensor.name == "input_ids" else "")
         for tensor, value in zip(
-            _model_inputs(options.task), (bert.pad_token_id, 0, 0, -1), strict=False
+            _model_inputs(options.task, format_.backend),
+            (bert.pad_token_id, 0, 0, -1, -1),
+            strict=False,
         )
     }
     tokens = (
@@ -113,19 +130,26 @@ def encoder_config(
         name,
         about,
         format_.backend,
-        inputs=_model_inputs(options.task),
-        outputs=_model_outputs(bert, options, labels),
+        inputs=[
+            replace(tensor, optional=tensor is _TARGET_IDS)
+            for tensor in _model_inputs(options.task, format_.backend)
+        ],
+        outputs=_model_outputs(bert, options, labels, format_.backend),
         parameters={"max_batch_tokens": tokens, "max_padding_percent": padding, **pads},
     )
 
 
-def candidates_config(names: Names, options: GraphOptions) -> str:
+def candidates_config(names: Names, options: GraphOptions, format_: Format = Format.ONNX) -> str:
     """Candidates' ids to words; how many is the request's parameter top_k."""
     return model_config(
         names.candidates,
         f"The words of {names.encoder}'s candidates; the request's top_k says how many, else 5.",
         "text",
-        inputs=[*_candidate_outputs(options), _MASKS],
+        inputs=[
+            *_candidate_outputs(options, format_.backend),
+            _MASKS,
+            *([_TARGET_IDS] if _has_targets(options.task, format_.backend) else []),
+        ],
         outputs=_CANDIDATES,
         parameters={"task": (options.task, "")},
     )
@@ -137,14 +161,23 @@ def labels_config(names: Names, task: Task, labels: Labels | None) -> str:
 
 
 def build_pipeline_config(
-    names: Names, bert: BertConfig, options: GraphOptions, labels: Labels | None = None
+    names: Names,
+    bert: BertConfig,
+    options: GraphOptions,
+    labels: Labels | None = None,
+    format_: Format = Format.ONNX,
 ) -> str:
     """Text in, answers out. labels: of a head that has any."""
     if options.task in HEADS:
         members = (names.tokenizer, names.encoder, names.labels)
         return head_pipeline_config(names.pipeline, *members, options.task, labels)
-    tokens = [tensor.name for tensor in _model_inputs(options.task)]
-    tokenize = Step(model=names.tokenizer, inputs=_same(["TEXT"]), outputs=_same(tokens))
+    tokens = [tensor.name for tensor in _model_inputs(options.task, format_.backend)]
+    texts = _texts(options.task, format_.backend)
+    tokenize = Step(
+        model=names.tokenizer,
+        inputs=_same(tensor.name for tensor in texts),
+        outputs=_same(tokens),
+    )
     if options.task is Task.EMBED:
         about = f"A sentence to its embedding by {names.encoder}."
         outputs = [Tensor(name="EMBEDDING", type="FP32", dims=(bert.hidden_size,))]
@@ -153,14 +186,15 @@ def build_pipeline_config(
     about = (
         f"The likeliest words behind every mask by {names.encoder}; the request's top_k, else 5."
     )
-    found = [TOKEN_IDS, PROBABILITIES]
+    found = [tensor.name for tensor in _candidate_outputs(options, format_.backend)]
+    targets = [TARGET_IDS] if _has_targets(options.task, format_.backend) else []
     encode = Step(model=names.encoder, inputs=_same(tokens), outputs=_same(found))
     answer = Step(
         model=names.candidates,
-        inputs=_same([*found, MASK_POSITIONS]),
+        inputs=_same([*found, MASK_POSITIONS, *targets]),
         outputs=_same(tensor.name for tensor in _CANDIDATES),
     )
-    return pipeline_config(names.pipeline, about, [_TEXT], _CANDIDATES, [tokenize, encode, answer])
+    return pipeline_config(names.pipeline, about, texts, _CANDIDATES, [tokenize, encode, answer])
 
 
 _ABOUT = {
@@ -173,15 +207,29 @@ _ABOUT = {
 }
 
 
-def _model_inputs(task: Task) -> list[Tensor]:
-    return [*_TOKENS, _MASKS] if task is Task.FILL_MASK else [*_TOKENS]
+def _has_targets(task: Task, backend: str) -> bool:
+    """Whether candidates can be restricted: of the engines, this one alone knows inputs that may
+    be left out."""
+    return task is Task.FILL_MASK and backend == Format.ONNX.backend
 
 
-def _model_outputs(bert: BertConfig, options: GraphOptions, labels: Labels | None) -> list[Tensor]:
+def _texts(task: Task, backend: str) -> list[Tensor]:
+    return [_TEXT, _TARGET] if _has_targets(task, backend) else [_TEXT]
+
+
+def _model_inputs(task: Task, backend: str) -> list[Tensor]:
+    if task is not Task.FILL_MASK:
+        return [*_TOKENS]
+    return [*_TOKENS, _MASKS, *([_TARGET_IDS] if _has_targets(task, backend) else [])]
+
+
+def _model_outputs(
+    bert: BertConfig, options: GraphOptions, labels: Labels | None, backend: str
+) -> list[Tensor]:
     if options.task in HEADS:
         return encoder_outputs(options.task, labels)
     if options.task is Task.FILL_MASK:
-        return _candidate_outputs(options)
+        return _candidate_outputs(options, backend)
     outputs = [Tensor(name=EMBEDDING, type="FP32", dims=(bert.hidden_size,))]
     if options.hidden_state:
         dims = (-1, bert.hidden_size)
@@ -189,11 +237,12 @@ def _model_outputs(bert: BertConfig, options: GraphOptions, labels: Labels | Non
     return outputs
 
 
-def _candidate_outputs(options: GraphOptions) -> list[Tensor]:
+def _candidate_outputs(options: GraphOptions, backend: str) -> list[Tensor]:
     dims = (-1, options.candidates)
     return [
         Tensor(name=TOKEN_IDS, type="INT64", dims=dims),
         Tensor(name=PROBABILITIES, type="FP32", dims=dims),
+        *([_TARGET_PROBABILITIES] if _has_targets(options.task, backend) else []),
     ]
 
 

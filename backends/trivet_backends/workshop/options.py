@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -68,6 +68,21 @@ class GraphOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What a build makes beside its pipeline, see `beside`."""
+
+    similarity: bool = False
+    tokenize: bool = False
+    hidden_states: bool = False  # of every layer, from an encoder of its own
+    attentions: bool = False  # attention maps from it, too
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether there is such an encoder; one with maps gives out hidden states, too."""
+        return self.hidden_states or self.attentions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
     """What `trivet build` was asked for; None is what the checkpoint itself suggests."""
 
@@ -81,3 +96,4 @@ class BuildOptions:
     hidden_state: bool = False
     candidates: int = 100
     labels: Path | None = None  # a file with one label per line, in place of the checkpoint's
+    beside: Beside = field(default_factory=Beside)
