@@ -28,6 +28,7 @@ def seeds() -> Mapping[str, Sequence[bytes]]:
         "config_json": [_JSON],
         "config_message": [_message(text) for text in texts],
         "upload": [b"1/model.onnx", b"../1/x", b"1/../../x", b"12/sub/a.bin"],
+        "frames": [b"\x04\0\1\2\3" + b"\0\0\0\0\2ab\1\0\0\0\0\0\0\0\0\x7f"],
         "unary": _unary(),
         "stream": _streams(),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -11,12 +11,13 @@ from google.protobuf import text_format
 from tests.fuzz import calls
 from tests.fuzz.octets import Octets
 from trivet.config_file import Faults, read_config, text_of_json, to_proto
-from trivet.errors import InvalidConfig, ServeError
+from trivet.errors import InvalidConfig, ResourceExhausted, ServeError
 from trivet.frontend.codec import fill_response, request_of
 from trivet.frontend.limits import Limits
 from trivet.frontend.refusal import parse
 from trivet.repository.overrides import uploads_of
 from trivet.request import InferResponse
+from trivet.transport.h2corn.frames import Frames
 from trivet_protos import wire
 from trivet_protos.generated import grpc_service_pb2 as pb
 from trivet_protos.generated import model_config_pb2 as config_pb
@@ -123,6 +124,23 @@ def upload(data: bytes) -> None:
     assert not any("/" in part or "\0" in part for part in taken.parts)
 
 
+def frames(data: bytes) -> None:
+    """However a body is cut into chunks, the messages in it are the same."""
+    octets = Octets(data)
+    sizes = [1 + octets.number() % 8 for _ in range(octets.number() % 16)]
+    body = octets.rest()
+    whole, parts = Frames(100), Frames(100)
+    whole.feed(body)
+    expected = _messages(whole)
+    found: list[object] = []
+    for start, size in _cuts(len(body), sizes):
+        parts.feed(body[start : start + size])
+        found += _messages(parts)
+        if found and found[-1] == "over the limit":
+            break
+    assert found == expected
+
+
 def unary(data: bytes) -> None:
     """Any bytes on any method of one message give an answer or a status that is no bug's."""
     octets = Octets(data)
@@ -148,10 +166,31 @@ TARGETS: Mapping[str, Target] = {
         config_json,
         config_message,
         upload,
+        frames,
         unary,
         stream,
     )
 }
+
+
+def _messages(frames: Frames) -> list[object]:
+    """All that have come, and whether one is over the limit."""
+    found: list[object] = []
+    try:
+        while (one := frames.take()) is not None:
+            found.append(one)
+    except ResourceExhausted:
+        found.append("over the limit")
+    return found
+
+
+def _cuts(length: int, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where chunks begin, and how long they are; the last takes what is left."""
+    start = 0
+    for size in sizes:
+        yield start, size
+        start += size
+    yield start, max(length - start, 0)
 
 
 def _floats(array: np.ndarray) -> bool:
