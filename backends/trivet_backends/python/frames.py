@@ -42,6 +42,8 @@ _BY_DTYPE = {
     if name != "BF16"
 }
 
+_BYTE = np.dtype(np.uint8)
+
 _ALIGNED = 16
 _SMALL = 4096  # bytes up to which elements are copied beside what is around them
 _NUMBER = struct.Struct("<q")
@@ -106,9 +108,9 @@ def prepared(name: str, named: Named) -> Prepared:
     array, code = named.array, _CODES[named.datatype]
     if named.datatype == "BYTES":
         return Prepared(name.encode(), code, array.shape, _joined(name, array))
-    stored = array.view(_DTYPES[code]) if array.dtype.name == "bfloat16" else array
+    stored = array.view(_DTYPES[code]) if named.datatype == "BF16" else array
     flat = np.ascontiguousarray(stored, _DTYPES[code]).reshape(-1)
-    return Prepared(name.encode(), code, array.shape, flat.view(np.uint8).data)
+    return Prepared(name.encode(), code, array.shape, flat.view(_BYTE).data)
 
 
 class Writer:

@@ -15,6 +15,19 @@ NUMBERS = (
 )
 
 
+class _Capsule:
+    """A bare capsule as an object that can be read; nobody can tell where its memory is."""
+
+    def __init__(self, capsule: object) -> None:
+        self._capsule = capsule
+
+    def __dlpack__(self, **options: Any) -> object:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)  # the CPU
+
+
 class Tensor:
     """A name and an array. BF16 needs the package ml_dtypes to be an array."""
 
@@ -58,7 +71,11 @@ class Tensor:
 
     @classmethod
     def from_dlpack(cls, name: str, tensor: Any) -> Tensor:
-        """From any object with `__dlpack__`, e.g. a torch tensor; one on a GPU is refused."""
+        """From any object with `__dlpack__`, e.g. a torch tensor, or the capsule it gives; one on a
+        GPU is refused.
+        """
+        if type(tensor).__name__ == "PyCapsule":
+            tensor = _Capsule(tensor)
         if not hasattr(tensor, "__dlpack__"):
             raise TritonModelException(
                 f"tensor '{name}': a {type(tensor).__name__} has no __dlpack__; give the tensor"
