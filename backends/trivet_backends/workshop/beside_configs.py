@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trivet_backends.workshop.bert_config import BertConfig
 from trivet_backends.workshop.config_text import Step, Tensor, model_config, pipeline_config
@@ -80,8 +80,7 @@ def tokenize_config(names: Names, bert: BertConfig) -> str:
         names.tokenize,
         f"Text, or a pair of texts, to the tokens of {names.encoder}: ids, places, words.",
         "tokenizers",
-        # Told as any other here; the backend knows that it may be left out.
-        inputs=[_TEXT, _TEXT_PAIR],
+        inputs=[_TEXT, replace(_TEXT_PAIR, optional=True)],
         outputs=_TOLD,
         parameters={
             "max_tokens": (
