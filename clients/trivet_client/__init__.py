@@ -10,6 +10,15 @@
 from trivet_client.aio_client import AsyncClient
 from trivet_client.client import Client
 from trivet_client.errors import TrivetError
+from trivet_client.head_values import (
+    AnsweredQuestion,
+    AnswerSpan,
+    ClassifiedText,
+    LabelScore,
+    NextSentence,
+    TaggedSpan,
+    TaggedText,
+)
 from trivet_client.security import Tls
 from trivet_client.values import (
     BatchStatistics,
@@ -34,9 +43,12 @@ from trivet_client.values import (
 )
 
 __all__ = [
+    "AnswerSpan",
+    "AnsweredQuestion",
     "AsyncClient",
     "BatchStatistics",
     "Candidate",
+    "ClassifiedText",
     "Client",
     "Cost",
     "Duration",
@@ -47,13 +59,17 @@ __all__ = [
     "FilledText",
     "InferRequest",
     "InferResult",
+    "LabelScore",
     "ModelConfig",
     "ModelCost",
     "ModelMetadata",
     "ModelState",
     "ModelStatistics",
+    "NextSentence",
     "Parameters",
     "ServerMetadata",
+    "TaggedSpan",
+    "TaggedText",
     "TensorMetadata",
     "Tls",
     "TrivetError",

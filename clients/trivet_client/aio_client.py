@@ -5,26 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Self, TypeVar, overload
+from typing import TypeVar, overload
 
-import grpc
-import grpc.aio
 import numpy as np
 
-from trivet_client.aio_streams import exchange
+from trivet_client.aio_head_calls import AsyncHeadCalls
 from trivet_client.connection import (
-    ADDRESS,
     READY_POLL_S,
-    TIMEOUT_S,
-    Headers,
-    connection,
-    finite,
     not_ready_in_time,
 )
-from trivet_client.errors import DeadlineExceeded, Unavailable, error_from_rpc
+from trivet_client.errors import DeadlineExceeded, Unavailable
 from trivet_client.messages import server, tensors, text
-from trivet_client.security import Tls
-from trivet_client.streaming import IN_FLIGHT, Answer, Dialect, Item
+from trivet_client.streaming import IN_FLIGHT
 from trivet_client.values import (
     Embedding,
     Embeddings,
@@ -42,15 +34,12 @@ from trivet_client.values import (
 )
 from trivet_protos.generated import grpc_service_pb2 as pb
 from trivet_protos.generated import server_pb2
-from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceAsyncStub
-from trivet_protos.generated.server_pb2_grpc import ServerServiceAsyncStub
-from trivet_protos.generated.text_pb2_grpc import TextServiceAsyncStub
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
-class AsyncClient:
+class AsyncClient(AsyncHeadCalls):
     """Talks to one server, from one event loop; `close()` it, or use it in an `async with` block.
 
     address: HOST:PORT, or unix:/PATH. Nothing is connected before the first call.
@@ -65,41 +54,6 @@ class AsyncClient:
     Every call raises TrivetError (see `trivet_client.errors`). Cancelling the task that awaits a
     call cancels it at the server too.
     """
-
-    def __init__(
-        self,
-        address: str = ADDRESS,
-        *,
-        timeout_s: float = TIMEOUT_S,
-        metadata: Headers | None = None,
-        tls: Tls | None = None,
-        token: str | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
-        max_receive_bytes: int = -1,
-    ) -> None:
-        self._connection = connection(
-            address, timeout_s, metadata, max_receive_bytes, credentials, tls, token
-        )
-        credentials = self._connection.credentials
-        options = self._connection.options()
-        self._channel = (
-            grpc.aio.insecure_channel(address, options)
-            if credentials is None
-            else grpc.aio.secure_channel(address, credentials, options)
-        )
-        self._text = TextServiceAsyncStub(self._channel)
-        self._inference = GRPCInferenceServiceAsyncStub(self._channel)
-        self._server = ServerServiceAsyncStub(self._channel)
-
-    async def close(self) -> None:
-        """Cancel what is in flight and disconnect. A second call does nothing."""
-        await self._channel.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self.close()
 
     # Text in, answers out.
 
@@ -347,38 +301,3 @@ class AsyncClient:
         request = server_pb2.ModelCostRequest(model=model, version=version or 0)
         response = await self._call(self._server.ModelCost, request, timeout_s)
         return server.model_costs(response)
-
-    async def _call(
-        self,
-        method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
-        request: _Request,
-        timeout_s: float | None,
-        *,
-        wait_for_server: bool = False,
-    ) -> _Response:
-        try:
-            return await method(
-                request,
-                timeout=self._connection.timeout(timeout_s),
-                metadata=self._connection.metadata,
-                wait_for_ready=wait_for_server,
-            )
-        except grpc.RpcError as error:
-            raise error_from_rpc(error, self._connection.address) from error
-
-    def _stream(
-        self,
-        method: grpc.aio.StreamStreamMultiCallable[_Request, _Response],
-        items: Iterable[Item] | AsyncIterable[Item],
-        dialect: Dialect[Item, _Request, _Response, Answer],
-        in_flight: int,
-        timeout_s: float | None,
-    ) -> AsyncGenerator[tuple[int, Answer], None]:
-        metadata = self._connection.metadata
-        return exchange(
-            lambda: method(timeout=finite(timeout_s), metadata=metadata),
-            items,
-            dialect,
-            in_flight,
-            self._connection.address,
-        )

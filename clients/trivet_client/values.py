@@ -26,6 +26,7 @@ class Cost:
     queue_us: int
     tokenize_us: int
     compute_us: int  # of the whole batch the text was part of
+    windows: int = 1  # that the model saw; more than 1 where a window slid over a long text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

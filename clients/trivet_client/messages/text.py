@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 
-from trivet_client.errors import broken, code_of
+from trivet_client.errors import broken
+from trivet_client.messages.results import cost_of, counted, failure_of, listed
 from trivet_client.streaming import Reply
 from trivet_client.values import (
     Candidate,
-    Cost,
     Embedding,
     Embeddings,
     Failure,
@@ -20,26 +19,24 @@ from trivet_client.values import (
 )
 from trivet_protos.generated import text_pb2 as pb
 
-_Result = TypeVar("_Result")
-
 
 def embed_request(
     texts: str | Sequence[str], model: str, version: int | None, truncate: bool
 ) -> pb.EmbedRequest:
     return pb.EmbedRequest(
-        model=model, version=version or 0, texts=_listed(texts), truncate=truncate
+        model=model, version=version or 0, texts=listed(texts), truncate=truncate
     )
 
 
 def embeddings(response: pb.EmbedResponse, asked: int) -> Embeddings:
     """The vectors of `asked` texts as one array. Raises Internal if the answer has another size."""
-    results = _counted(response.results, asked)
+    results = counted(response.results, asked)
     widths = {len(result.embedding) for result in results}
     if len(widths) > 1:
         raise broken(f"model '{response.model_name}' answered with vectors of widths {widths}")
     return Embeddings(
         vectors=np.array([_vector(result) for result in results], np.float32),
-        costs=tuple(_cost(result.cost) for result in results),
+        costs=tuple(cost_of(result.cost) for result in results),
         model=response.model_name,
         version=response.model_version,
     )
@@ -47,7 +44,7 @@ def embeddings(response: pb.EmbedResponse, asked: int) -> Embeddings:
 
 def one_embedding(response: pb.EmbedResponse) -> Embedding:
     """The vector of the only text asked. Raises Internal if the answer has another size."""
-    (result,) = _counted(response.results, 1)
+    (result,) = counted(response.results, 1)
     return _embedding(response, result)
 
 
@@ -55,13 +52,13 @@ def fill_mask_request(
     texts: str | Sequence[str], model: str, version: int | None, top_k: int, truncate: bool
 ) -> pb.FillMaskRequest:
     return pb.FillMaskRequest(
-        model=model, version=version or 0, texts=_listed(texts), top_k=top_k, truncate=truncate
+        model=model, version=version or 0, texts=listed(texts), top_k=top_k, truncate=truncate
     )
 
 
 def filled_texts(response: pb.FillMaskResponse, asked: int) -> tuple[FilledText, ...]:
     """The answers to `asked` texts. Raises Internal if there are more or fewer."""
-    return tuple(_filled(response, result) for result in _counted(response.results, asked))
+    return tuple(_filled(response, result) for result in counted(response.results, asked))
 
 
 class EmbedDialect:
@@ -84,7 +81,7 @@ class EmbedDialect:
 
     def reply(self, response: pb.EmbedStreamResponse) -> Reply[Embedding | Failure]:
         if response.HasField("error"):
-            return Reply(response.id, _failure(response.error))
+            return Reply(response.id, failure_of(response.error))
         return Reply(response.id, _embedding(response, response.result))
 
 
@@ -110,18 +107,8 @@ class FillMaskDialect:
 
     def reply(self, response: pb.FillMaskStreamResponse) -> Reply[FilledText | Failure]:
         if response.HasField("error"):
-            return Reply(response.id, _failure(response.error))
+            return Reply(response.id, failure_of(response.error))
         return Reply(response.id, _filled(response, response.result))
-
-
-def _listed(texts: str | Sequence[str]) -> Sequence[str]:
-    return [texts] if isinstance(texts, str) else texts
-
-
-def _counted(results: Sequence[_Result], asked: int) -> Sequence[_Result]:
-    if len(results) != asked:
-        raise broken(f"{asked} texts were asked, but the server answered {len(results)}")
-    return results
 
 
 def _embedding(
@@ -129,7 +116,7 @@ def _embedding(
 ) -> Embedding:
     return Embedding(
         vector=_vector(result),
-        cost=_cost(result.cost),
+        cost=cost_of(result.cost),
         model=response.model_name,
         version=response.model_version,
     )
@@ -144,7 +131,7 @@ def _filled(
 ) -> FilledText:
     return FilledText(
         masks=tuple(_mask(mask) for mask in result.masks),
-        cost=_cost(result.cost),
+        cost=cost_of(result.cost),
         model=response.model_name,
         version=response.model_version,
     )
@@ -156,17 +143,3 @@ def _mask(mask: pb.Mask) -> FilledMask:
         for c in mask.candidates
     )
     return FilledMask(position=mask.position, candidates=tuple(candidates))
-
-
-def _cost(cost: pb.Cost) -> Cost:
-    return Cost(
-        tokens=cost.tokens,
-        truncated=cost.truncated,
-        queue_us=cost.queue_us,
-        tokenize_us=cost.tokenize_us,
-        compute_us=cost.compute_us,
-    )
-
-
-def _failure(error: pb.Error) -> Failure:
-    return Failure(code=code_of(error.code), message=error.message)
