@@ -86,8 +86,8 @@ class TokenizersBackend:
         if "mask_positions" in outputs and vocabulary.mask_id is None:
             what = f"'{vocabulary.mask_token}' is not in the vocabulary"
             reader.fault(MASK_TOKEN.name, what, "name the token to be predicted")
-        fit = _fit(reader, limits)
-        if fit.long_text is LongText.WINDOW and WINDOW not in outputs:
+        fit = _fit(reader, limits, can_slide=WINDOW in outputs)
+        if fit.long_text is LongText.WINDOW and not fit.can_slide:
             what = "is 'window', but nobody is told of the windows"
             reader.fault(LONG_TEXT.name, what, "add the output 'window'")
         reader.done()
@@ -174,12 +174,13 @@ def _limits(reader: Reader) -> Limits:
     return Limits(max_tokens=max_tokens, max_text_bytes=max_text_bytes)
 
 
-def _fit(reader: Reader, limits: Limits) -> Fit:
+def _fit(reader: Reader, limits: Limits, *, can_slide: bool) -> Fit:
     return Fit(
         long_text=reader.value(LONG_TEXT),
         truncation=reader.value(TRUNCATION),
         most=limits.max_tokens,
         max_windows=reader.value(MAX_WINDOWS),
+        can_slide=can_slide,
     )
 
 

@@ -172,9 +172,10 @@ def _windowed(text: Text, encoding: tokenizers.Encoding) -> list[Tokens]:
 
 def _too_long(text: Text, count: int) -> InvalidInput:
     what = "the text has" if text.pair is None else "the two texts have"
+    ways = "long_text=truncate or window" if text.fit.can_slide else "truncate=true"
     return InvalidInput(
         f"{text.place}{what} {count} tokens and the model takes at most {text.fit.most}; "
-        "send truncate=true, or send it in parts"
+        f"send {ways}, or send it in parts"
     )
 
 

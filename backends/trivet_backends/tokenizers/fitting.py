@@ -40,6 +40,7 @@ class Fit:
     most: tokens of a row, special ones included.
     stride: tokens that neighbouring windows share; None: DEFAULT_STRIDE, or half of what a window
     holds of the text if that is less. max_windows: of one text.
+    can_slide: whether something behind puts windows together again.
     """
 
     long_text: LongText = LongText.REFUSE
@@ -47,13 +48,13 @@ class Fit:
     most: int
     stride: int | None = None
     max_windows: int = 64
+    can_slide: bool = False
 
 
-def fit_asked(parameters: Parameters, usual: Fit, *, can_slide: bool) -> Fit:
+def fit_asked(parameters: Parameters, usual: Fit) -> Fit:
     """What a request asks for by its parameters `truncate`, `long_text`, `window` and `stride`.
 
     usual: where it says nothing; its `most` is what the model takes.
-    can_slide: whether something behind puts windows together again.
     Raises InvalidInput: an unknown or contradictory wish, a window that no model or text fits.
     """
     if not _ASKED.intersection(parameters):
@@ -64,7 +65,7 @@ def fit_asked(parameters: Parameters, usual: Fit, *, can_slide: bool) -> Fit:
         most=_whole(parameters, "window", 1, usual.most) or usual.most,
         stride=_whole(parameters, "stride", 0, usual.most),
     )
-    if fit.long_text is LongText.WINDOW and not can_slide:
+    if fit.long_text is LongText.WINDOW and not fit.can_slide:
         raise InvalidInput(
             "parameter 'long_text' is 'window', but nothing puts the windows of this model together"
             " again; send 'refuse' or 'truncate', or send the text in parts"

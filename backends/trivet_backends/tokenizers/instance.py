@@ -63,7 +63,7 @@ class TokenizerInstance:
         contents = request.inputs[TEXT].ravel()
         seconds = request.inputs[TEXT_PAIR].ravel() if TEXT_PAIR in request.inputs else None
         try:
-            fit = fit_asked(request.parameters, self._fit, can_slide=self._writer.tells_windows)
+            fit = fit_asked(request.parameters, self._fit)
             return [
                 self._encoder.read(
                     content,
