@@ -18,7 +18,9 @@ import pytest
 from tests.harness.python_models import write
 from trivet.backend.contract import Answer, Batch, Instance, LoadContext, Rows
 from trivet.config import ModelConfig, TensorSpec
+from trivet.config_file import Faults
 from trivet.errors import Code, EngineFailed, InstanceDied, InvalidConfig, ServeError
+from trivet.model.completion import completed
 from trivet_backends.python.backend import PythonArtifact, PythonBackend
 from trivet_backends.python.instance import PythonStream
 
@@ -104,6 +106,14 @@ def triton(body: str) -> str:
         ("class Model:\n  def execute(self inputs):\n    pass\n", "line 2: "),
         ("import no_such_package\n", "importing it raised ModuleNotFoundError at line 1: "),
         ("\n\n1 / 0\n", "importing it raised ZeroDivisionError at line 3: division by zero"),
+        (
+            "import triton_python_backend_utils as pb\npb.MetricFamily('x')\n",
+            "importing it raised AttributeError at line 2: this server's pb_utils has no 'MetricFa",
+        ),
+        (
+            "open('/no/such/file')\n",
+            "importing it raised FileNotFoundError at line 1: [Errno 2] No",
+        ),
         ("import sys\nsys.exit(3)\n", "importing it raised SystemExit at line 2: 3"),
         ("import os\nos._exit(3)\n", "while it was loaded, its process ended by itself, with st"),
         ("x = 1\n", "has neither a class TritonPythonModel nor a class Model"),
@@ -124,6 +134,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_line(
     assert fault.where == "m/1/model.py"
     assert fault.what.startswith(what)
     assert fault.cure
+    assert "/no/such" not in fault.what
     assert str(tmp_path) not in str(fault)
 
 
@@ -308,6 +319,48 @@ def test_tensors_pass_to_other_libraries_and_back(instance: Open) -> None:
 def pid_of(instance: Any) -> int:
     found: int = instance._talk._process.pid
     return found
+
+
+COMPLETING = (
+    triton("return [answer(r.inputs()[0].as_numpy()) for r in requests]")
+    + """
+        @staticmethod
+        def auto_complete_config(config):
+            config.add_input({{"name": "IN", "data_type": "TYPE_FP32", "dims": {dims}}})
+            config.add_output({{"name": "OUT", "data_type": "TYPE_FP32", "dims": [-1]}})
+            config.set_max_batch_size({rows})
+            return config
+"""
+)
+NOTHING_SAID = ModelConfig(name="m", backend="python")
+
+
+@pytest.mark.parametrize(("rows", "dims"), [(0, (-1,)), (3, (-1, -1))])
+def test_what_the_file_tells_of_batches_is_how_it_is_served(
+    opened: Callable[..., PythonArtifact], rows: int, dims: tuple[int, ...]
+) -> None:
+    artifact = opened(COMPLETING.format(dims=[-1], rows=rows), NOTHING_SAID)
+    assert [spec.dims for spec in artifact.signature.inputs] == [dims]
+    config = completed(NOTHING_SAID, artifact.signature, "m/1", faults := Faults())
+    assert not list(faults)
+    assert config.max_batch_size == rows
+    assert config.inputs[0].dims == (-1,)
+    assert config.dynamic_batching is None
+
+
+@pytest.mark.parametrize(
+    ("dims", "rows", "what"),
+    [
+        ("[2]", 8, "config.pbtxt says dims [-1] of input 'IN', and auto_complete_config [2]"),
+        ("[-1]", 4, "config.pbtxt says max_batch_size: 8, and auto_complete_config 4"),
+    ],
+)
+def test_what_the_file_tells_otherwise_than_the_config_is_refused(
+    opened: Callable[..., PythonArtifact], dims: str, rows: int, what: str
+) -> None:
+    with pytest.raises(InvalidConfig) as refused:
+        opened(COMPLETING.format(dims=dims, rows=rows))
+    assert what in refused.value.faults[0].what
 
 
 IDENTITY = triton("return [answer(r.inputs()[0].as_numpy()) for r in requests]")

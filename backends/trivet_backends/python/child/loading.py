@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from trivet_backends.python.child import pb_utils
-from trivet_backends.python.child.errors import line_of, log_traceback
+from trivet_backends.python.child.errors import log_traceback, told
 from trivet_backends.python.child.model_config import Config, ModelConfig
 
 TRITON, OWN = "TritonPythonModel", "Model"
@@ -95,9 +95,7 @@ def failed_to_start(error: BaseException, file: Path) -> Unusable:
 
 def _failed(doing: str, error: BaseException, file: Path) -> Unusable:
     log_traceback(error)
-    line = line_of(error, file)
-    at = f" at line {line}" if line else ""
-    return Unusable(f"{doing} raised {type(error).__name__}{at}: {error}", "correct it")
+    return Unusable(f"{doing} raised {told(error, file)}", "correct it")
 
 
 def _not_imported(error: BaseException, file: Path) -> Unusable:

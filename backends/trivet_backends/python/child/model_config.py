@@ -12,7 +12,7 @@ from trivet_backends.python.child.errors import TritonModelException
 
 Config = dict[str, Any]  # a config.pbtxt as JSON
 
-_NUMPY: Mapping[str, type] = {
+TRITON_STRING_TO_NUMPY: Mapping[str, type] = {
     "TYPE_BOOL": np.bool_,
     "TYPE_UINT8": np.uint8,
     "TYPE_UINT16": np.uint16,
@@ -27,7 +27,7 @@ _NUMPY: Mapping[str, type] = {
     "TYPE_FP64": np.float64,
     "TYPE_STRING": np.object_,
 }
-_TYPES = (*_NUMPY, "TYPE_BF16")
+_TYPES = (*TRITON_STRING_TO_NUMPY, "TYPE_BF16")
 _FIELDS = {"name", "data_type", "dims", "optional", "reshape"}
 
 
@@ -110,6 +110,6 @@ def _named(tensors: list[Config], name: str) -> Config | None:
 def triton_string_to_numpy(triton_type_string: str) -> type:
     """The numpy type of e.g. "TYPE_FP32". Raises TritonModelException for what numpy lacks."""
     try:
-        return _NUMPY[triton_type_string]
+        return TRITON_STRING_TO_NUMPY[triton_type_string]
     except KeyError:
         raise TritonModelException(f"numpy has no type for {triton_type_string}") from None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 from trivet_backends.python.child.errors import TritonError, TritonModelException
 from trivet_backends.python.child.model_config import (
+    TRITON_STRING_TO_NUMPY,
     ModelConfig,
     get_input_config_by_name,
     get_output_config_by_name,
@@ -32,6 +34,7 @@ __all__ = [
     "TRITONSERVER_REQUEST_RELEASE_ALL",
     "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE",
     "TRITONSERVER_RESPONSE_COMPLETE_FINAL",
+    "TRITON_STRING_TO_NUMPY",
     "InferenceRequest",
     "InferenceResponse",
     "InferenceResponseSender",
@@ -79,6 +82,11 @@ def using_decoupled_model_transaction_policy(model_config: dict[str, object]) ->
 def get_model_dir() -> str:
     """The version's folder."""
     return _model_dir
+
+
+def __getattr__(name: str) -> NoReturn:
+    """Raises AttributeError for what Triton's module has, or may have, and this one has not."""
+    raise AttributeError(f"this server's pb_utils has no '{name}'")
 
 
 class PreferredMemory:

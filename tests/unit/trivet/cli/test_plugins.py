@@ -48,3 +48,13 @@ def test_the_first_extra_that_brings_a_package_is_named() -> None:
     assert plugins.extra_with("ml_dtypes", requires) == "server"
     assert plugins.extra_with("numpy", requires) == ""
     assert plugins.extra_with("", requires) == ""
+
+
+def test_code_out_of_the_repository_runs_only_where_it_may() -> None:
+    with pytest.raises(InvalidConfig) as error:
+        plugins.load_backend("python")
+    (fault,) = error.value.faults
+    assert fault.where == "backend 'python'"
+    assert "switched off" in fault.what
+    assert "--allow-python-backend=true" in fault.cure
+    assert type(plugins.load_backend("python", user_code=True)).__name__ == "PythonBackend"

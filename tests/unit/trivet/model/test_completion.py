@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from trivet.backend.contract import Signature
+from trivet.backend.contract import Policies, Signature
 from trivet.config import BatchOrder, BatchPolicy, ModelConfig, TensorSpec
 from trivet.config_file import Faults
 from trivet.model.completion import completed
@@ -159,3 +161,37 @@ def test_padding_names_an_input_that_there_is() -> None:
     config = ModelConfig(name="bert", max_batch_size=8, parameters={"pad.idz": "1"})
     (found,) = faults_of(config)
     assert found == ('bert/config.pbtxt: parameters["pad.idz"]', "there is no input 'idz'")
+
+
+@pytest.mark.parametrize(
+    ("told", "rows", "batches", "decoupled"),
+    [
+        (Policies(max_batch_size=0), 0, False, False),
+        (Policies(max_batch_size=6), 6, False, False),
+        (Policies(max_batch_size=6, dynamic_batching=True), 6, True, False),
+        (Policies(max_batch_size=0, decoupled=True), 0, False, True),
+    ],
+)
+def test_an_artifact_may_tell_how_it_is_scheduled(
+    told: Policies, rows: int, batches: bool, decoupled: bool
+) -> None:
+    front = (-1,) if rows else ()
+    signature = Signature(
+        inputs=(spec("x", dims=(*front, -1)),),
+        outputs=(spec("y", dims=(*front, -1)),),
+        policies=told,
+    )
+    config = complete(ModelConfig(name="m"), signature)
+    assert config.max_batch_size == rows
+    assert config.inputs[0].dims == (-1,)
+    assert config.dynamic_batching == (BatchPolicy(max_batch_size=rows) if batches else None)
+    assert config.decoupled == decoupled
+
+
+def test_what_the_config_says_of_scheduling_goes_before_what_the_artifact_tells() -> None:
+    signature = replace(ENCODER, policies=Policies(max_batch_size=3, dynamic_batching=True))
+    config = complete(
+        ModelConfig(name="m", max_batch_size=8, dynamic_batching=LENGTH, decoupled=True), signature
+    )
+    assert (config.max_batch_size, config.dynamic_batching) == (8, LENGTH)
+    assert config.decoupled

@@ -320,3 +320,12 @@ def test_lengths_need_a_dimension_that_has_a_name() -> None:
     specs = tuple(replace(spec, symbols=()) for spec in config.inputs)
     assert samples_of(replace(config, inputs=specs), Path("m"), faults) == ()
     assert 'parameters["warm_up_lengths"]' in str(next(iter(faults)))
+
+
+def test_code_gets_no_request_that_nobody_wrote() -> None:
+    config = ModelConfig(name="m", inputs=(TensorSpec(name="x", datatype="FP32", dims=(2,)),))
+    recorder = Recorder(Answer({}))
+    warm_up(recorder, config, ManualClock(), made_up=False)
+    assert recorder.batches == []
+    warm_up(recorder, config, ManualClock())
+    assert len(recorder.batches) == 1
