@@ -11,6 +11,8 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 BIN := .venv/bin
 EXAMPLES := model_repository/examples
 FUZZ_SECONDS ?= 600
+# Further options of pip for PyTorch alone, such as the index of its builds for the CPU.
+TORCH ?=
 # Of pip's lines, those that show progress.
 SHORTER := sed -nE 's/^Collecting ([^ ]+).*/  \1/p; /^ERROR/p'
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 \
@@ -35,9 +37,10 @@ setup: .venv/trivet ## make the environment .venv from the lock file
 
 extras: .venv/extras ## add what only some backends and tools need
 
-.venv/extras: .venv/trivet .lock/extras.txt
-	@echo "Installing the extras (about 60 MB to download, once)"
-	@$(BIN)/pip install --disable-pip-version-check --progress-bar on --require-hashes -r .lock/extras.txt | $(SHORTER)
+.venv/extras: .venv/trivet .lock/extras.txt .lock/torch.txt
+	@echo "Installing the extras (about 600 MB to download, once, and PyTorch)"
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar on --no-deps --require-hashes -r .lock/extras.txt | $(SHORTER)
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar on $(TORCH) -r .lock/torch.txt | $(SHORTER)
 	@touch $@
 
 demo: setup ## build the example repository, serve it, and show what it answers
@@ -80,7 +83,7 @@ protos: setup ## generate the code of protos/ again
 
 lock: ## resolve the dependencies again (needs uv)
 	$(COMPILE) --extra server --extra onnxruntime --extra workshop --group dev --upgrade -o .lock/dev.txt
-	$(COMPILE) --all-extras --constraint .lock/dev.txt --upgrade -o .lock/extras.txt
+	$(COMPILE) --all-extras --constraint .lock/dev.txt --constraint .lock/torch.txt --no-emit-package torch --upgrade -o .lock/extras.txt
 	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --upgrade -o .lock/fuzz.txt
 
