@@ -81,6 +81,11 @@ def is_untouched(text: str) -> bool:
     return first == _signature(rest)
 
 
+def resigned(text: str) -> str:
+    """A config that a build wrote, changed by another tool of the workshop, as if built so."""
+    return _signed([text.partition("\n")[2].rstrip("\n")])
+
+
 def _head(name: str, about: str, engine: str) -> str:
     return f'# {about}\nname: "{name}"\n{engine}\nmax_batch_size: {MAX_BATCH_SIZE}'
 

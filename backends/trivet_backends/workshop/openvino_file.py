@@ -70,7 +70,9 @@ def put_weights_last(model: openvino.Model) -> None:
                 reader.replace_source_output(back.output(0))
 
 
-def compress_weights(model: openvino.Model) -> None:
+def compress_weights(
+    model: openvino.Model, *, symmetric: bool = False, per_channel: bool = True
+) -> None:
     """Put 8 bits in place of every matrix that is multiplied with or looked up in.
 
     A matrix used twice, as the word embeddings of a tied decoder are, stays one.
@@ -81,20 +83,27 @@ def compress_weights(model: openvino.Model) -> None:
         readers = list(node.output(0).get_target_inputs())
         axes = set(_channel_axes(readers))
         if len(node.get_output_shape(0)) == 2 and len(axes) == 1 and -1 not in axes:
-            dequantized = _dequantized(node.data, axes.pop())
+            parts = quantized(node.data, axes.pop(), symmetric=symmetric, per_channel=per_channel)
+            dequantized = _dequantized(parts)
             for reader in readers:
                 reader.replace_source_output(dequantized)
 
 
-def quantized(weights: Float32, channel_axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def quantized(
+    weights: Float32, channel_axis: int, *, symmetric: bool = False, per_channel: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """8 bits for a matrix: uint8 of its shape, and for each channel its zero point and scale.
 
     weights are about (bytes - zero point) * scale; zero is exact. The channels keep their axis, so
-    that all three fit each other.
+    that all three fit each other. symmetric: zero is in the middle; else levels go from the lowest
+    weight to the highest. per_channel: else one zero point and scale, [1, 1], for all.
     """
-    inner = 1 - channel_axis
+    inner = 1 - channel_axis if per_channel else None
     lowest = np.minimum(weights.min(inner, keepdims=True), 0)
     highest = np.maximum(weights.max(inner, keepdims=True), 0)
+    if symmetric:
+        highest = np.maximum(highest, -lowest)
+        lowest = -highest
     scale = ((highest - lowest) / _LEVELS).astype(np.float32)
     scale[scale == 0] = 1  # a channel of zeros
     zero = np.clip(np.rint(-lowest / scale), 0, _LEVELS)
@@ -119,10 +128,10 @@ def _channel_axes(readers: list[openvino.Input]) -> Iterator[int]:
                 yield -1
 
 
-def _dequantized(weights: Float32, channel_axis: int) -> openvino.Output:
+def _dequantized(parts: tuple[np.ndarray, np.ndarray, np.ndarray]) -> openvino.Output:
     """The nodes that make the matrix again; the engine knows them and computes in 8 bits."""
     from openvino import opset13 as ops
 
-    levels, zero, scale = (ops.constant(part) for part in quantized(weights, channel_axis))
+    levels, zero, scale = map(ops.constant, parts)
     centred = ops.subtract(ops.convert(levels, "f32"), ops.convert(zero, "f32"))
     return ops.multiply(centred, scale).output(0)

@@ -74,8 +74,8 @@ def _write_int8(model: ModelProto, path: Path) -> None:
     plain, fused = path.with_suffix(".plain"), path.with_suffix(".fused")
     try:
         _save(model, plain)
-        _fuse(plain, fused)
-        with _without_advice():
+        fuse(plain, fused)
+        with without_advice():
             quantize_dynamic(
                 fused,
                 path,
@@ -93,7 +93,7 @@ def _write_int8(model: ModelProto, path: Path) -> None:
         fused.unlink(missing_ok=True)
 
 
-def _fuse(source: Path, target: Path) -> None:
+def fuse(source: Path, target: Path) -> None:
     """Have ONNX Runtime write the graph as it would run it, machine-independent parts only."""
     import onnxruntime
 
@@ -105,7 +105,7 @@ def _fuse(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _without_advice() -> Iterator[None]:
+def without_advice() -> Iterator[None]:
     """Drop what the quantizer logs to the root logger: advice to do what has just been done."""
     root = logging.getLogger()
     root.addFilter(_drop)
