@@ -41,6 +41,16 @@ from trivet_client.values import (
     ServerMetadata,
     TensorMetadata,
 )
+from trivet_client.vector_values import (
+    DetokenizedText,
+    InspectedText,
+    LabelledText,
+    ScoredLabel,
+    Similarities,
+    SimilarTexts,
+    Token,
+    TokenizedText,
+)
 
 __all__ = [
     "AnswerSpan",
@@ -51,6 +61,7 @@ __all__ = [
     "ClassifiedText",
     "Client",
     "Cost",
+    "DetokenizedText",
     "Duration",
     "Embedding",
     "Embeddings",
@@ -59,7 +70,9 @@ __all__ = [
     "FilledText",
     "InferRequest",
     "InferResult",
+    "InspectedText",
     "LabelScore",
+    "LabelledText",
     "ModelConfig",
     "ModelCost",
     "ModelMetadata",
@@ -67,10 +80,15 @@ __all__ = [
     "ModelStatistics",
     "NextSentence",
     "Parameters",
+    "ScoredLabel",
     "ServerMetadata",
+    "SimilarTexts",
+    "Similarities",
     "TaggedSpan",
     "TaggedText",
     "TensorMetadata",
     "Tls",
+    "Token",
+    "TokenizedText",
     "TrivetError",
 ]

@@ -10,6 +10,7 @@ from typing import TypeVar, overload
 import numpy as np
 
 from trivet_client.aio_head_calls import AsyncHeadCalls
+from trivet_client.aio_vector_calls import AsyncVectorCalls
 from trivet_client.connection import (
     READY_POLL_S,
     not_ready_in_time,
@@ -32,6 +33,7 @@ from trivet_client.values import (
     Parameters,
     ServerMetadata,
 )
+from trivet_client.vector_values import Pooling
 from trivet_protos.generated import grpc_service_pb2 as pb
 from trivet_protos.generated import server_pb2
 
@@ -39,7 +41,7 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
-class AsyncClient(AsyncHeadCalls):
+class AsyncClient(AsyncHeadCalls, AsyncVectorCalls):
     """Talks to one server, from one event loop; `close()` it, or use it in an `async with` block.
 
     address: HOST:PORT, or unix:/PATH. Nothing is connected before the first call.
@@ -65,6 +67,9 @@ class AsyncClient(AsyncHeadCalls):
         model: str = "embed",
         version: int | None = None,
         truncate: bool = False,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        layer: int | None = None,
         timeout_s: float | None = None,
     ) -> Embedding: ...
     @overload
@@ -75,6 +80,9 @@ class AsyncClient(AsyncHeadCalls):
         model: str = "embed",
         version: int | None = None,
         truncate: bool = False,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        layer: int | None = None,
         timeout_s: float | None = None,
     ) -> Embeddings: ...
     async def embed(
@@ -84,6 +92,9 @@ class AsyncClient(AsyncHeadCalls):
         model: str = "embed",
         version: int | None = None,
         truncate: bool = False,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        layer: int | None = None,
         timeout_s: float | None = None,
     ) -> Embedding | Embeddings:
         """Turn one text into a vector [width], or several into an array [texts, width].
@@ -91,8 +102,11 @@ class AsyncClient(AsyncHeadCalls):
         version: None for the latest ready one. truncate: cut a text that is longer than the model
         can take; otherwise it is refused. One text that cannot be served fails the whole call:
         `embed_stream` fails that text alone.
+        pooling, normalize, layer: None for as the model was built; anything else needs a model
+        built with `trivet build --hidden-states`, such as "embed_inspect" (see `inspect`).
         """
-        request = text.embed_request(texts, model, version, truncate)
+        how = text.How(pooling=pooling, normalize=normalize, layer=layer)
+        request = text.embed_request(texts, model, version, truncate, how)
         response = await self._call(self._text.Embed, request, timeout_s)
         if isinstance(texts, str):
             return text.one_embedding(response)
@@ -105,6 +119,9 @@ class AsyncClient(AsyncHeadCalls):
         model: str = "embed",
         version: int | None = None,
         truncate: bool = False,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        layer: int | None = None,
         in_flight: int = IN_FLIGHT,
         timeout_s: float | None = None,
     ) -> AsyncGenerator[tuple[int, Embedding | Failure], None]:
@@ -114,7 +131,8 @@ class AsyncClient(AsyncHeadCalls):
         What it raises is raised here. One that blocks belongs in an async iterable.
         timeout_s: of the whole stream. Closing the generator cancels the stream.
         """
-        dialect = text.EmbedDialect(model, version, truncate)
+        how = text.How(pooling=pooling, normalize=normalize, layer=layer)
+        dialect = text.EmbedDialect(model, version, truncate, how)
         return self._stream(self._text.EmbedStream, texts, dialect, in_flight, timeout_s)
 
     @overload
@@ -125,6 +143,7 @@ class AsyncClient(AsyncHeadCalls):
         model: str = "fill_mask",
         version: int | None = None,
         top_k: int = 5,
+        targets: Sequence[str] | None = None,
         truncate: bool = False,
         timeout_s: float | None = None,
     ) -> FilledText: ...
@@ -136,6 +155,7 @@ class AsyncClient(AsyncHeadCalls):
         model: str = "fill_mask",
         version: int | None = None,
         top_k: int = 5,
+        targets: Sequence[str] | None = None,
         truncate: bool = False,
         timeout_s: float | None = None,
     ) -> tuple[FilledText, ...]: ...
@@ -146,14 +166,16 @@ class AsyncClient(AsyncHeadCalls):
         model: str = "fill_mask",
         version: int | None = None,
         top_k: int = 5,
+        targets: Sequence[str] | None = None,
         truncate: bool = False,
         timeout_s: float | None = None,
     ) -> FilledText | tuple[FilledText, ...]:
         """Predict the token behind every [MASK] of one text, or of several.
 
-        top_k: candidates per mask. The rest as in `embed`.
+        top_k: candidates per mask. targets: the only candidates, words that are one token each.
+        The rest as in `embed`.
         """
-        request = text.fill_mask_request(texts, model, version, top_k, truncate)
+        request = text.fill_mask_request(texts, model, version, top_k, truncate, targets)
         response = await self._call(self._text.FillMask, request, timeout_s)
         filled = text.filled_texts(response, len(request.texts))
         return filled[0] if isinstance(texts, str) else filled
@@ -165,12 +187,13 @@ class AsyncClient(AsyncHeadCalls):
         model: str = "fill_mask",
         version: int | None = None,
         top_k: int = 5,
+        targets: Sequence[str] | None = None,
         truncate: bool = False,
         in_flight: int = IN_FLIGHT,
         timeout_s: float | None = None,
     ) -> AsyncGenerator[tuple[int, FilledText | Failure], None]:
         """Fill the masks of any number of texts, as `embed_stream` embeds them."""
-        dialect = text.FillMaskDialect(model, version, top_k, truncate)
+        dialect = text.FillMaskDialect(model, version, top_k, truncate, targets)
         return self._stream(self._text.FillMaskStream, texts, dialect, in_flight, timeout_s)
 
     # Tensors in, tensors out.

@@ -32,6 +32,8 @@ from trivet_client.values import (
     Parameters,
     ServerMetadata,
 )
+from trivet_client.vector_calls import VectorCalls
+from trivet_client.vector_values import Pooling
 from trivet_protos.generated import grpc_service_pb2 as pb
 from trivet_protos.generated import server_pb2
 
@@ -39,7 +41,7 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
-class Client(HeadCalls):
+class Client(HeadCalls, VectorCalls):
     """Talks to one server. Threads may share it; `close()` it, or use it in a `with` block.
 
     address: HOST:PORT, or unix:/PATH. Nothing is connected before the first call.
@@ -64,6 +66,9 @@ class Client(HeadCalls):
         model: str = "embed",
         version: int | None = None,
         truncate: bool = False,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        layer: int | None = None,
         timeout_s: float | None = None,
     ) -> Embedding: ...
     @overload
@@ -74,6 +79,9 @@ class Client(HeadCalls):
         model: str = "embed",
         version: int | None = None,
         truncate: bool = False,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        layer: int | None = None,
         timeout_s: float | None = None,
     ) -> Embeddings: ...
     def embed(
@@ -83,6 +91,9 @@ class Client(HeadCalls):
         model: str = "embed",
         version: int | None = None,
         truncate: bool = False,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        layer: int | None = None,
         timeout_s: float | None = None,
     ) -> Embedding | Embeddings:
         """Turn one text into a vector [width], or several into an array [texts, width].
@@ -90,8 +101,11 @@ class Client(HeadCalls):
         version: None for the latest ready one. truncate: cut a text that is longer than the model
         can take; otherwise it is refused. One text that cannot be served fails the whole call:
         `embed_stream` fails that text alone.
+        pooling, normalize, layer: None for as the model was built; anything else needs a model
+        built with `trivet build --hidden-states`, such as "embed_inspect" (see `inspect`).
         """
-        request = text.embed_request(texts, model, version, truncate)
+        how = text.How(pooling=pooling, normalize=normalize, layer=layer)
+        request = text.embed_request(texts, model, version, truncate, how)
         response = self._call(self._text.Embed, request, timeout_s)
         if isinstance(texts, str):
             return text.one_embedding(response)
@@ -104,6 +118,9 @@ class Client(HeadCalls):
         model: str = "embed",
         version: int | None = None,
         truncate: bool = False,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        layer: int | None = None,
         in_flight: int = IN_FLIGHT,
         timeout_s: float | None = None,
     ) -> Generator[tuple[int, Embedding | Failure], None, None]:
@@ -113,7 +130,8 @@ class Client(HeadCalls):
         `in_flight` texts wait for theirs. What it raises is raised here.
         timeout_s: of the whole stream. Closing the generator cancels the stream.
         """
-        dialect = text.EmbedDialect(model, version, truncate)
+        how = text.How(pooling=pooling, normalize=normalize, layer=layer)
+        dialect = text.EmbedDialect(model, version, truncate, how)
         return self._stream(self._text.EmbedStream, texts, dialect, in_flight, timeout_s)
 
     @overload
@@ -124,6 +142,7 @@ class Client(HeadCalls):
         model: str = "fill_mask",
         version: int | None = None,
         top_k: int = 5,
+        targets: Sequence[str] | None = None,
         truncate: bool = False,
         timeout_s: float | None = None,
     ) -> FilledText: ...
@@ -135,6 +154,7 @@ class Client(HeadCalls):
         model: str = "fill_mask",
         version: int | None = None,
         top_k: int = 5,
+        targets: Sequence[str] | None = None,
         truncate: bool = False,
         timeout_s: float | None = None,
     ) -> tuple[FilledText, ...]: ...
@@ -145,14 +165,16 @@ class Client(HeadCalls):
         model: str = "fill_mask",
         version: int | None = None,
         top_k: int = 5,
+        targets: Sequence[str] | None = None,
         truncate: bool = False,
         timeout_s: float | None = None,
     ) -> FilledText | tuple[FilledText, ...]:
         """Predict the token behind every [MASK] of one text, or of several.
 
-        top_k: candidates per mask. The rest as in `embed`.
+        top_k: candidates per mask. targets: the only candidates, words that are one token each.
+        The rest as in `embed`.
         """
-        request = text.fill_mask_request(texts, model, version, top_k, truncate)
+        request = text.fill_mask_request(texts, model, version, top_k, truncate, targets)
         response = self._call(self._text.FillMask, request, timeout_s)
         filled = text.filled_texts(response, len(request.texts))
         return filled[0] if isinstance(texts, str) else filled
@@ -164,12 +186,13 @@ class Client(HeadCalls):
         model: str = "fill_mask",
         version: int | None = None,
         top_k: int = 5,
+        targets: Sequence[str] | None = None,
         truncate: bool = False,
         in_flight: int = IN_FLIGHT,
         timeout_s: float | None = None,
     ) -> Generator[tuple[int, FilledText | Failure], None, None]:
         """Fill the masks of any number of texts, as `embed_stream` embeds them."""
-        dialect = text.FillMaskDialect(model, version, top_k, truncate)
+        dialect = text.FillMaskDialect(model, version, top_k, truncate, targets)
         return self._stream(self._text.FillMaskStream, texts, dialect, in_flight, timeout_s)
 
     # Tensors in, tensors out.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from trivet_client.errors import broken
+from trivet_client.errors import broken, invalid
 from trivet_client.messages.results import cost_of, counted, failure_of, listed
+from trivet_client.messages.vectors import pooling_of
 from trivet_client.streaming import Reply
 from trivet_client.values import (
     Candidate,
@@ -20,12 +22,31 @@ from trivet_client.values import (
 from trivet_protos.generated import text_pb2 as pb
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How vectors are to be made; None: as the model was built."""
+
+    pooling: str | None = None
+    normalize: bool | None = None
+    layer: int | None = None
+
+    def write(self, request: pb.EmbedRequest | pb.EmbedStreamRequest) -> None:
+        """Raises InvalidArgument for an unknown pooling."""
+        request.pooling = pooling_of(self.pooling)
+        if self.normalize is not None:
+            request.normalize = self.normalize
+        if self.layer is not None:
+            request.layer = self.layer
+
+
 def embed_request(
-    texts: str | Sequence[str], model: str, version: int | None, truncate: bool
+    texts: str | Sequence[str], model: str, version: int | None, truncate: bool, how: How
 ) -> pb.EmbedRequest:
-    return pb.EmbedRequest(
+    request = pb.EmbedRequest(
         model=model, version=version or 0, texts=listed(texts), truncate=truncate
     )
+    how.write(request)
+    return request
 
 
 def embeddings(response: pb.EmbedResponse, asked: int) -> Embeddings:
@@ -49,11 +70,32 @@ def one_embedding(response: pb.EmbedResponse) -> Embedding:
 
 
 def fill_mask_request(
-    texts: str | Sequence[str], model: str, version: int | None, top_k: int, truncate: bool
+    texts: str | Sequence[str],
+    model: str,
+    version: int | None,
+    top_k: int,
+    truncate: bool,
+    targets: Sequence[str] | None,
 ) -> pb.FillMaskRequest:
     return pb.FillMaskRequest(
-        model=model, version=version or 0, texts=listed(texts), top_k=top_k, truncate=truncate
+        model=model,
+        version=version or 0,
+        texts=listed(texts),
+        top_k=top_k,
+        truncate=truncate,
+        targets=checked_targets(targets),
     )
+
+
+def checked_targets(targets: Sequence[str] | None) -> Sequence[str]:
+    """Raises InvalidArgument for an empty list, which would mean all, and for a text."""
+    if targets is None:
+        return ()
+    if isinstance(targets, str):
+        raise invalid(f"targets is the text {targets!r}; give a list of words")
+    if not targets:
+        raise invalid("targets is empty; name at least one word, or leave it out")
+    return targets
 
 
 def filled_texts(response: pb.FillMaskResponse, asked: int) -> tuple[FilledText, ...]:
@@ -64,20 +106,24 @@ def filled_texts(response: pb.FillMaskResponse, asked: int) -> tuple[FilledText,
 class EmbedDialect:
     """How texts and their vectors travel on EmbedStream."""
 
-    def __init__(self, model: str, version: int | None, truncate: bool) -> None:
+    def __init__(self, model: str, version: int | None, truncate: bool, how: How) -> None:
         self._model = model
         self._version = version or 0
         self._truncate = truncate
+        self._how = how
+        how.write(pb.EmbedStreamRequest())  # raises now, not on the sending side
 
     def request(self, text: str, index: int) -> tuple[str, pb.EmbedStreamRequest]:
         request_id = str(index)
-        return request_id, pb.EmbedStreamRequest(
+        request = pb.EmbedStreamRequest(
             id=request_id,
             model=self._model,
             version=self._version,
             text=text,
             truncate=self._truncate,
         )
+        self._how.write(request)
+        return request_id, request
 
     def reply(self, response: pb.EmbedStreamResponse) -> Reply[Embedding | Failure]:
         if response.HasField("error"):
@@ -88,11 +134,19 @@ class EmbedDialect:
 class FillMaskDialect:
     """How texts and their candidates travel on FillMaskStream."""
 
-    def __init__(self, model: str, version: int | None, top_k: int, truncate: bool) -> None:
+    def __init__(
+        self,
+        model: str,
+        version: int | None,
+        top_k: int,
+        truncate: bool,
+        targets: Sequence[str] | None,
+    ) -> None:
         self._model = model
         self._version = version or 0
         self._top_k = top_k
         self._truncate = truncate
+        self._targets = checked_targets(targets)
 
     def request(self, text: str, index: int) -> tuple[str, pb.FillMaskStreamRequest]:
         request_id = str(index)
@@ -103,6 +157,7 @@ class FillMaskDialect:
             text=text,
             top_k=self._top_k,
             truncate=self._truncate,
+            targets=self._targets,
         )
 
     def reply(self, response: pb.FillMaskStreamResponse) -> Reply[FilledText | Failure]:

@@ -1,0 +1,128 @@
+"""Messages of Tokenize and Detokenize."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trivet_client.errors import invalid
+from trivet_client.messages.heads import Model, Text
+from trivet_client.messages.results import cost_of, counted, failure_of
+from trivet_client.streaming import Reply
+from trivet_client.values import Failure
+from trivet_client.vector_values import DetokenizedText, Token, TokenizedText
+from trivet_protos.generated import text_pb2 as pb
+
+
+def tokenize_request(texts: Sequence[Text], model: Model, truncate: bool) -> pb.TokenizeRequest:
+    """Raises InvalidArgument for texts and pairs in one call."""
+    pairs = [text for text in texts if not isinstance(text, str)]
+    if pairs and len(pairs) < len(texts):
+        raise invalid(f"{len(pairs)} of {len(texts)} are pairs; send pairs or texts in one call")
+    return pb.TokenizeRequest(
+        model=model.name,
+        version=model.number,
+        texts=[text if isinstance(text, str) else text[0] for text in texts],
+        text_pairs=[pair for _, pair in pairs],
+        truncate=truncate,
+    )
+
+
+def tokenized_texts(response: pb.TokenizeResponse, asked: int) -> tuple[TokenizedText, ...]:
+    """The answers to `asked` texts. Raises Internal if there are more or fewer."""
+    return tuple(_tokenized(response, result) for result in counted(response.results, asked))
+
+
+class TokenizeDialect:
+    """How texts and their tokens travel on TokenizeStream."""
+
+    def __init__(self, model: Model, truncate: bool) -> None:
+        self._model = model
+        self._truncate = truncate
+
+    def request(self, text: Text, index: int) -> tuple[str, pb.TokenizeStreamRequest]:
+        first, second = (text, None) if isinstance(text, str) else text
+        return str(index), pb.TokenizeStreamRequest(
+            id=str(index),
+            model=self._model.name,
+            version=self._model.number,
+            text=first,
+            text_pair=second,
+            truncate=self._truncate,
+        )
+
+    def reply(self, response: pb.TokenizeStreamResponse) -> Reply[TokenizedText | Failure]:
+        if response.HasField("error"):
+            return Reply(response.id, failure_of(response.error))
+        return Reply(response.id, _tokenized(response, response.result))
+
+
+def detokenize_request(
+    lists: Sequence[Sequence[int]], model: Model, keep_special: bool
+) -> pb.DetokenizeRequest:
+    return pb.DetokenizeRequest(
+        model=model.name,
+        version=model.number,
+        token_lists=[pb.TokenList(ids=ids) for ids in lists],
+        keep_special=keep_special,
+    )
+
+
+def detokenized_texts(response: pb.DetokenizeResponse, asked: int) -> tuple[DetokenizedText, ...]:
+    """The answers to `asked` lists. Raises Internal if there are more or fewer."""
+    return tuple(_detokenized(response, result) for result in counted(response.results, asked))
+
+
+class DetokenizeDialect:
+    """How lists of tokens and their texts travel on DetokenizeStream."""
+
+    def __init__(self, model: Model, keep_special: bool) -> None:
+        self._model = model
+        self._keep_special = keep_special
+
+    def request(self, ids: Sequence[int], index: int) -> tuple[str, pb.DetokenizeStreamRequest]:
+        return str(index), pb.DetokenizeStreamRequest(
+            id=str(index),
+            model=self._model.name,
+            version=self._model.number,
+            token_list=pb.TokenList(ids=ids),
+            keep_special=self._keep_special,
+        )
+
+    def reply(self, response: pb.DetokenizeStreamResponse) -> Reply[DetokenizedText | Failure]:
+        if response.HasField("error"):
+            return Reply(response.id, failure_of(response.error))
+        return Reply(response.id, _detokenized(response, response.result))
+
+
+def _tokenized(
+    response: pb.TokenizeResponse | pb.TokenizeStreamResponse, result: pb.TokenizeResult
+) -> TokenizedText:
+    return TokenizedText(
+        tokens=tuple(_token(token) for token in result.tokens),
+        cost=cost_of(result.cost),
+        model=response.model_name,
+        version=response.model_version,
+    )
+
+
+def _token(token: pb.Token) -> Token:
+    return Token(
+        id=token.id,
+        text=token.text,
+        start=token.start,
+        end=token.end,
+        word=token.word if token.HasField("word") else None,
+        special=token.special,
+        type_id=token.type_id,
+    )
+
+
+def _detokenized(
+    response: pb.DetokenizeResponse | pb.DetokenizeStreamResponse, result: pb.DetokenizeResult
+) -> DetokenizedText:
+    return DetokenizedText(
+        text=result.text,
+        cost=cost_of(result.cost),
+        model=response.model_name,
+        version=response.model_version,
+    )
