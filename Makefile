@@ -18,6 +18,10 @@ SHORTER := sed -nE 's/^Collecting ([^ ]+).*/  \1/p; /^ERROR/p'
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 \
     --generate-hashes --no-emit-index-url --no-emit-find-links
 
+# Every extra but those that need a GPU: neither resolves or installs beside the others.
+WITHOUT_GPU = $(shell sed -n '/^\[project.optional/,/^\[dep/s/^\([a-z]*\) = \[.*/--extra \1/p' pyproject.toml \
+    | grep -vE ' (gpu|tensorrt)$$')
+
 help: ## list these words
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
 
@@ -83,7 +87,7 @@ protos: setup ## generate the code of protos/ again
 
 lock: ## resolve the dependencies again (needs uv)
 	$(COMPILE) --extra server --extra onnxruntime --extra workshop --group dev --upgrade -o .lock/dev.txt
-	$(COMPILE) --all-extras --constraint .lock/dev.txt --constraint .lock/torch.txt --no-emit-package torch --upgrade -o .lock/extras.txt
+	$(COMPILE) $(WITHOUT_GPU) --constraint .lock/dev.txt --constraint .lock/torch.txt --no-emit-package torch --upgrade -o .lock/extras.txt
 	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --upgrade -o .lock/fuzz.txt
 

@@ -20,7 +20,17 @@ from trivet_client import Client
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = ("serve", "build", "ls", "check", "infer", "bench", "stub", "demo")
-BACKENDS = ("onnxruntime", "openvino", "tokenizers", "text", "fake")
+BACKENDS = (
+    "onnxruntime",
+    "openvino",
+    "torch",
+    "pytorch",
+    "tensorrt",
+    "python",
+    "tokenizers",
+    "text",
+    "fake",
+)
 MODELS = ("embed", "fill_mask", "minilm", "minilm_mlm", "minilm_mlm_candidates")
 
 
