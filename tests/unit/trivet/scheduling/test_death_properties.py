@@ -202,10 +202,10 @@ class Run:
                     await self.clock.advance(us=us)
                 case Death():
                     self.die(event)
-        for _ in range(3_000):
+        for step in range(1_000):  # deaths in a row make pauses of up to 30 s before the next try
             if len(self.answered) == len(self.asked):
                 return
-            await self.clock.advance(us=20_000)
+            await self.clock.advance(us=20_000 if step < 500 else 1_000_000)
 
     def check(self, number: int) -> None:
         ask, task = self.asked[number]
