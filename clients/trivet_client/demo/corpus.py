@@ -60,6 +60,14 @@ SENTENCES = (
     "You need a visa and two photographs to cross the border.",
 )
 
+# To be sorted by labels that no model here was trained for.
+TOPICS = ("cooking", "astronomy", "sport", "music", "weather")
+TOPICAL = (
+    "Simmer the onions until they are golden, then add the stock.",
+    "The probe passed within a thousand miles of the moons of Saturn.",
+    "He broke his serve twice and still lost the final set.",
+)
+
 QUERIES = (
     "My computer crashed and I am afraid of losing my data.",
     "What is it like to work in orbit?",

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from trivet_client.client import Client
-from trivet_client.demo.corpus import LONE_TEXT, MASKED, QUERIES, SENTENCES
+from trivet_client.demo.corpus import (
+    LONE_TEXT,
+    MASKED,
+    QUERIES,
+    SENTENCES,
+    TOPICAL,
+    TOPICS,
+)
 from trivet_client.values import Failure
 
 Candidates = list[tuple[str, float]]
@@ -38,6 +45,15 @@ def nearest_sentences(client: Client, count: int) -> list[tuple[str, list[tuple[
     return [
         (query, [(SENTENCES[i], float(row[i])) for i in np.argsort(-row)[:count]])
         for query, row in zip(QUERIES, cosines, strict=True)
+    ]
+
+
+def scored_labels(client: Client) -> list[tuple[str, list[tuple[str, float]]]]:
+    """Each sentence with the labels and their scores, the best first."""
+    answers = client.zero_shot(TOPICAL, TOPICS)
+    return [
+        (sentence, [(one.label, one.score) for one in answer.labels])
+        for sentence, answer in zip(TOPICAL, answers, strict=True)
     ]
 
 

@@ -18,6 +18,7 @@ from trivet_client.demo.scenes import (
     lone_latencies_ms,
     median,
     nearest_sentences,
+    scored_labels,
     streamed,
 )
 
@@ -40,7 +41,7 @@ def build_examples(
     display.heading("Build the models from their checkpoints")
     minilm = _checkpoint(minilm or _packaged_minilm(), "--minilm")
     fill_mask = _checkpoint(fill_mask, "--fill-mask-checkpoint")
-    _build(display, repository, MINILM, "embed", minilm)
+    _build(display, repository, MINILM, "embed", minilm, also="tokenize,similarity")
     _build(display, repository, MINILM_MLM, "fill_mask", fill_mask)
 
 
@@ -58,12 +59,15 @@ def show(display: Display, repository: Path) -> None:
         display.note(f"models: {ready}")
         _fill_masks(display, client)
         _find_nearest(display, client)
+        _name_topics(display, client)
         _stream(display, client)
         _stop(display, server)
     _what_next(display, repository)
 
 
-def _build(display: Display, repository: Path, name: str, task: str, checkpoint: Path) -> None:
+def _build(
+    display: Display, repository: Path, name: str, task: str, checkpoint: Path, also: str = ""
+) -> None:
     started_s = time.perf_counter()
     arguments = [
         str(checkpoint),
@@ -71,6 +75,7 @@ def _build(display: Display, repository: Path, name: str, task: str, checkpoint:
         *("--name", name),
         *("--task", task),
         *("--pipeline", task),
+        *(("--also", also) if also else ()),
     ]
     with display.working(f"building {name}") as say:
         built = build(arguments, say)
@@ -116,6 +121,13 @@ def _find_nearest(display: Display, client: Client) -> None:
     for query, nearest in nearest_sentences(client, NEAREST):
         display.line(query, "bold")
         display.shares(nearest)
+
+
+def _name_topics(display: Display, client: Client) -> None:
+    display.heading("Name the topic, from labels that the model has never seen")
+    for sentence, labels in scored_labels(client):
+        display.line(sentence, "bold")
+        display.shares(labels)
 
 
 def _stream(display: Display, client: Client) -> None:
