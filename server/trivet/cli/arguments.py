@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from trivet.cli.flags.values import boolean
+
 
 def add_repository_arguments(parser: argparse.ArgumentParser) -> None:
     """Which repositories are looked at, how closely, and how it is told."""
@@ -22,7 +24,9 @@ def add_repository_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--allow-python-backend",
-        action="store_true",
+        metavar="true|false",
+        type=boolean,
+        default=False,
         help="with --load: also run models that are Python code (model.py)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
