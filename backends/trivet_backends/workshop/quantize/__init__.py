@@ -1,0 +1,1 @@
+"""`trivet quantize`: smaller and faster variants of a model, compared with it before they count."""

@@ -1,0 +1,263 @@
+"""From a model to the variants that are worth having: the thread that `trivet quantize` follows."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from trivet.errors import EngineFailed, Fault, InvalidConfig
+from trivet_backends.workshop.build_file import Json, as_read, digests
+from trivet_backends.workshop.entry import Published, publish
+from trivet_backends.workshop.options import GraphOptions, Pooling
+from trivet_backends.workshop.progress import Announce
+from trivet_backends.workshop.quantize import report, to_onnx, to_openvino, to_torch, variants
+from trivet_backends.workshop.quantize.judging import (
+    Answers,
+    Trial,
+    answers_of,
+    read_labelled,
+    trial_of_rows,
+    trial_of_texts,
+)
+from trivet_backends.workshop.quantize.latency import milliseconds
+from trivet_backends.workshop.quantize.options import Publish, QuantizeOptions
+from trivet_backends.workshop.quantize.publishing import entries
+from trivet_backends.workshop.quantize.report import Row, judged
+from trivet_backends.workshop.quantize.running import Feeds, Runner, opened
+from trivet_backends.workshop.quantize.samples import Samples, parted, read_texts
+from trivet_backends.workshop.quantize.source import Source, found_source
+from trivet_backends.workshop.quantize.variants import SOURCE, Variant
+
+_POSITIONS = "position_embeddings.weight"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of it all. published: empty where nothing was, or was to be."""
+
+    rows: Sequence[Row]
+    metric: str
+    document: dict[str, Json]
+    published: Sequence[Published]
+
+
+def quantize(options: QuantizeOptions, announce: Announce) -> Outcome:
+    """Make, compare and publish. announce: called with what begins now, for a person.
+
+    Raises InvalidConfig for what is wrong with the model, the files or the options; the repository
+    is as it was then. A variant that cannot be made is a row that says so.
+    """
+    wanted, left_out = variants.chosen(options.variants)
+    _check(options)
+    with ExitStack() as stack:
+        announce(f"reading {options.model}")
+        source = stack.enter_context(found_source(options, announce))
+        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="trivet-quantize-")))
+        desk = _Desk(source=source, options=options, scratch=scratch, announce=announce)
+        rows = [*desk.rows(wanted), *_left_out(left_out)]
+        document = report.document(rows, desk.trial.metric, desk.asked)
+        published = _published(desk, rows, document)
+        return Outcome(rows=rows, metric=desk.trial.metric, document=document, published=published)
+
+
+def _check(options: QuantizeOptions) -> None:
+    faults = []
+    if not 0 <= options.min_accuracy <= 1:
+        cure = "give a share of the source's accuracy, from 0 to 1"
+        faults.append(Fault("--min-accuracy", f"is {options.min_accuracy:g}", cure))
+    if options.texts is None and options.labelled is None:
+        cure = "give --texts FILE, one text a line, or --labelled FILE"
+        faults.append(Fault("trivet quantize", "there is nothing to compare on", cure))
+    is_checkpoint = (Path(options.model) / "config.json").is_file()
+    if is_checkpoint and options.repository is None and options.publish is not Publish.NONE:
+        cure = "give --model-repository DIR, or --publish none"
+        faults.append(Fault("trivet quantize", "a checkpoint lies in no repository", cure))
+    if faults:
+        raise InvalidConfig(faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Desk:
+    """Makes and compares the variants of one source."""
+
+    source: Source
+    options: QuantizeOptions
+    scratch: Path
+    announce: Announce
+
+    @cached_property
+    def samples(self) -> Samples:
+        return Samples(self.source.tokenizer, self.source.task, self._max_tokens)
+
+    @cached_property
+    def trial(self) -> Trial:
+        return self._parts[1]
+
+    @property
+    def asked(self) -> dict[str, Json]:
+        """What was asked for, with digests of the files."""
+        files = [path for path in (self.options.texts, self.options.labelled) if path]
+        plain = {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in asdict(self.options).items()
+        }
+        return {**as_read(plain), "files": digests(files)}
+
+    def rows(self, wanted: Sequence[Variant]) -> list[Row]:
+        """The source's row and one for each variant."""
+        source, answers = self._row(SOURCE, self.source.graph.parent, None)
+        rows, runners = [source], {SOURCE.name: self._opened(SOURCE, self.source.graph.parent)}
+        for variant in wanted:
+            try:
+                self._write(variant)
+                row, _ = self._row(variant, self.folder(variant), answers)
+            except Exception as error:  # engines and tools share no base but this
+                if isinstance(error, InvalidConfig):
+                    told = "; ".join(fault.what for fault in error.faults)
+                else:
+                    told = " ".join(str(error).split())[:160]
+                rows.append(Row(variant=variant, verdict=f"cannot be made: {told}"))
+                continue
+            rows.append(judged(row, self.options.min_accuracy))
+            runners[variant.name] = self._opened(variant, self.folder(variant))
+        lengths = {tokens: self.samples.of_length(tokens) for tokens in self._lengths}
+        found = milliseconds(runners, lengths, self.options.rounds, self.announce)
+        return [replace(row, milliseconds=found.get(row.variant.name, {})) for row in rows]
+
+    def folder(self, variant: Variant) -> Path:
+        """Where its files are."""
+        return self.scratch / variant.name
+
+    @property
+    def _lengths(self) -> list[int]:
+        """Of the rows that are timed: no more than the model can take."""
+        return sorted({min(tokens, self._max_tokens) for tokens in self.options.lengths})
+
+    @cached_property
+    def _parts(self) -> tuple[list[Feeds], Trial]:
+        """What to calibrate with, one text each, and what to judge by."""
+        options, source = self.options, self.source
+        texts = read_texts(options.texts) if options.texts else []
+        if options.labelled is None:
+            some, rest = parted(texts, options.calibration, options.evaluation)
+            trial = trial_of_texts(rest, self.samples, source.task)
+        else:
+            rows = read_labelled(options.labelled, source.task, options.labelled_format)
+            some, rest = parted(rows, options.calibration, options.evaluation)
+            rest = rest if not texts else rows[: options.evaluation]
+            trial = trial_of_rows(rest, self.samples, source.labels, options.labelled.name)
+            if texts:
+                some, _ = parted(texts, options.calibration, 0)
+        made = (
+            self.samples.of_texts(some)
+            if texts
+            else trial_of_rows(some, self.samples, source.labels, "").samples
+        )
+        return [self.samples.feeds([sample]) for sample in made], trial
+
+    @cached_property
+    def _max_tokens(self) -> int:
+        """The positions of the model, as its table of them tells."""
+        import onnx
+
+        graph = onnx.load(self.source.graph).graph
+        found = [t.dims[0] for t in graph.initializer if t.name.endswith(_POSITIONS)]
+        return int(found[0]) if found else 512
+
+    @cached_property
+    def _outputs(self) -> tuple[str, ...]:
+        import onnx
+
+        return tuple(output.name for output in onnx.load(self.source.graph).graph.output)
+
+    def _opened(self, variant: Variant, folder: Path) -> Runner:
+        return opened(variant, folder, self._outputs)
+
+    def _row(self, variant: Variant, folder: Path, source: Answers | None) -> tuple[Row, Answers]:
+        self.announce(f"{variant.name}: comparing")
+        batches = self.samples.batches(self.trial.samples)
+        runner = self._opened(variant, folder)
+        answers = answers_of(runner, self.source.task, batches, len(self.trial.samples))
+        score = self.trial.score(source or answers, answers)
+        files = [path for path in folder.iterdir() if path.name.startswith("model.")]
+        size = sum(path.stat().st_size for path in files)
+        verdict = "" if source else "the source"
+        return Row(variant=variant, size_bytes=size, score=score, verdict=verdict), answers
+
+    def _write(self, variant: Variant) -> None:
+        self.announce(f"{variant.name}: making it")
+        folder, source = self.folder(variant), self.source.graph
+        folder.mkdir()
+        target, weights = folder / variant.engine.file, self.options.weights
+        match variant:
+            case variants.ONNX_INT8_DYNAMIC:
+                to_onnx.write_dynamic(source, weights, target)
+            case variants.ONNX_INT8_STATIC:
+                to_onnx.write_static(source, weights, self._parts[0], target)
+            case variants.ONNX_FP16:
+                to_onnx.write_half(source, target)
+            case variants.OPENVINO_INT8_WEIGHTS:
+                to_openvino.write_weights(source, weights, target)
+            case variants.OPENVINO_INT8_STATIC:
+                to_openvino.write_static(source, weights, self._parts[0], target)
+            case variants.OPENVINO_BF16 if not to_openvino.computes_in("BF16"):
+                raise EngineFailed("this machine's CPU does not compute in BF16")
+            case variants.OPENVINO_FP16 | variants.OPENVINO_BF16:
+                to_openvino.write_half(source, target)
+            case _:
+                self._write_torch(target)
+        gc.collect()  # half-made graphs are as large as the model
+
+    def _write_torch(self, target: Path) -> None:
+        if self.source.checkpoint is None:
+            raise EngineFailed("is made from a checkpoint folder; give that instead of a model")
+        written: Any = self.source.recipe["options"]
+        pooling = Pooling(written["pooling"])
+        options = GraphOptions(**{**written, "task": self.source.task, "pooling": pooling})
+        sample = self.samples.of_length(8)
+        to_torch.write_dynamic(
+            self.source.checkpoint, options, self.options.weights, sample, target
+        )
+
+
+def _left_out(reasons: dict[str, str]) -> list[Row]:
+    return [
+        Row(variant=variants.VARIANTS[name], verdict=f"left out: {cure}")
+        for name, cure in reasons.items()
+    ]
+
+
+def _published(desk: _Desk, rows: Sequence[Row], document: dict[str, Json]) -> list[Published]:
+    options, source = desk.options, desk.source
+    best = report.best(rows)
+    if options.publish is Publish.NONE or best is None:
+        return []
+    chosen = [best]
+    if options.publish is Publish.ALL:
+        chosen = [row for row in report.ranked(rows) if row.passed]
+    repository = options.repository or source.repository
+    done: dict[str, Published] = {}
+    for row in chosen:
+        desk.announce(f"{row.variant.name}: publishing")
+        recipe: dict[str, Json] = {
+            "weights": as_read(asdict(options.weights)),
+            "calibration": desk.asked["files"] if row.variant.calibrated else {},
+        }
+        made = entries(
+            source,
+            row.variant,
+            desk.folder(row.variant),
+            recipe,
+            document,
+            into=repository,
+            next_version=options.next_version,
+        )
+        for model in publish(repository, made):
+            done.setdefault(model.model, model)
+    return list(done.values())
