@@ -7,6 +7,7 @@ shapes that it does not take. A plan is JSON: tensors, profiles, and the name of
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 
 from tests.harness.artifacts import EMBEDDINGS
 from trivet_backends.tensorrt.api import Api
@@ -143,6 +146,14 @@ class TensorFormat(Enum):
     CHW4 = 1
 
 
+class MemoryPoolType(Enum):
+    WORKSPACE = 0
+
+
+class CreationFlag(IntEnum):
+    STRONGLY_TYPED = 1
+
+
 NUMPY = {"FLOAT": np.float32, "INT64": np.int64, "INT32": np.int32, "HALF": np.float16}
 
 
@@ -175,7 +186,8 @@ class Engine:
     def __init__(self, told: Mapping[str, Any], log: ILogger, cuda: FakeCuda) -> None:
         self._tensors: Mapping[str, Mapping[str, Any]] = told["tensors"]
         self.profiles: Sequence[Mapping[str, Sequence[Shape]]] = told["profiles"]
-        self.program = PROGRAMS[told["program"]]
+        graph = told.get("graph")  # of a plan that was built
+        self.program = _graph_program(graph) if graph else PROGRAMS[told["program"]]
         self.log, self.cuda = log, cuda
         self.contexts: list[Context] = []
 
@@ -298,6 +310,126 @@ def fails(inputs: Arrays) -> Arrays:
     return pooling(inputs)
 
 
+def _graph_program(graph: str) -> Callable[[Arrays], Arrays]:
+    """An ONNX graph, in base64, on ONNX Runtime."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    cpu = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(base64.b64decode(graph), options, providers=cpu)
+    names = [output.name for output in session.get_outputs()]
+
+    def run(inputs: Arrays) -> Arrays:
+        try:
+            return dict(zip(names, session.run(names, inputs), strict=True))
+        except Exception as error:  # the engine's exceptions share no base but this
+            raise ValueError(str(error)) from error
+
+    return run
+
+
+class Network:
+    def __init__(self, flags: int) -> None:
+        assert flags == 1 << int(CreationFlag.STRONGLY_TYPED)
+        self.model: onnx.ModelProto | None = None
+
+    @property
+    def num_inputs(self) -> int:
+        return len(self._inputs())
+
+    def get_input(self, index: int) -> SimpleNamespace:
+        value = self._inputs()[index]
+        return SimpleNamespace(name=value.name, shape=_dims(value))
+
+    def _inputs(self) -> Sequence[onnx.ValueInfoProto]:
+        assert self.model is not None
+        weights = {tensor.name for tensor in self.model.graph.initializer}
+        return [value for value in self.model.graph.input if value.name not in weights]
+
+
+class OnnxParser:
+    def __init__(self, network: Network, log: ILogger) -> None:
+        self._network = network
+        self.num_errors = 0
+
+    def parse(self, model: bytes) -> bool:
+        parsed = onnx.load_model_from_string(model)
+        if any(node.op_type == "NonZero" for node in parsed.graph.node):
+            self.num_errors = 1
+            return False
+        self._network.model = parsed
+        return True
+
+    def get_error(self, index: int) -> SimpleNamespace:
+        return SimpleNamespace(desc=lambda: "NonZero is not supported")
+
+
+class Builder:
+    """Its plans run the graph that was parsed on ONNX Runtime."""
+
+    def __init__(self, log: ILogger) -> None:
+        self._log = log
+
+    def create_network(self, flags: int) -> Network:
+        return Network(flags)
+
+    def create_builder_config(self) -> BuilderConfig:
+        return BuilderConfig()
+
+    def create_optimization_profile(self) -> OptimizationProfile:
+        return OptimizationProfile()
+
+    def build_serialized_network(self, network: Network, config: BuilderConfig) -> bytes | None:
+        assert network.model is not None
+        graph = network.model.graph
+        inputs = [network.get_input(index).name for index in range(network.num_inputs)]
+        if any(set(inputs) != profile.shapes.keys() for profile in config.profiles):
+            self._log.log(ILogger.ERROR, "a dynamic input has no profile")
+            return None
+        tensors = {
+            value.name: _tensor(value, "INPUT") for value in graph.input if value.name in inputs
+        }
+        tensors.update({value.name: _tensor(value, "OUTPUT") for value in graph.output})
+        told = {
+            "version": VERSION,
+            "graph": base64.b64encode(network.model.SerializeToString()).decode(),
+            "tensors": tensors,
+            "profiles": [profile.shapes for profile in config.profiles],
+        }
+        return json.dumps(told).encode()
+
+
+class BuilderConfig:
+    def __init__(self) -> None:
+        self.profiles: list[OptimizationProfile] = []
+
+    def set_memory_pool_limit(self, pool: MemoryPoolType, pool_size: int) -> None:
+        assert pool is MemoryPoolType.WORKSPACE
+
+    def add_optimization_profile(self, profile: OptimizationProfile) -> int:
+        self.profiles.append(profile)
+        return len(self.profiles) - 1
+
+
+class OptimizationProfile:
+    def __init__(self) -> None:
+        self.shapes: dict[str, tuple[Shape, Shape, Shape]] = {}
+
+    def set_shape(self, input: str, min: Shape, opt: Shape, max: Shape) -> None:  # noqa: A002
+        for low, best, high in zip(min, opt, max, strict=True):
+            assert low <= best <= high
+        self.shapes[input] = (min, opt, max)
+
+
+def _dims(value: onnx.ValueInfoProto) -> Shape:
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims)
+
+
+def _tensor(value: onnx.ValueInfoProto, mode: str) -> dict[str, Any]:
+    element = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+    return {"mode": mode, "dtype": element, "shape": _dims(value)}
+
+
 PROGRAMS = {"pooling": pooling, "fails": fails}
 
 
@@ -311,6 +443,10 @@ def fake_api(cuda: FakeCuda | None = None) -> Api:
         TensorIOMode=TensorIOMode,
         TensorLocation=TensorLocation,
         TensorFormat=TensorFormat,
+        Builder=Builder,
+        OnnxParser=OnnxParser,
+        MemoryPoolType=MemoryPoolType,
+        NetworkDefinitionCreationFlag=CreationFlag,
     )
     return Api(trt, own)
 

@@ -56,6 +56,9 @@ def build(
     Raises InvalidConfig if the checkpoint or an option is no good, a graph misses its bar or a name
     is taken; the repository is as it was then.
     """
+    if options.format is Format.TENSORRT and Precision.INT8 in options.precisions:
+        cure = "use --precision fp32,fp16, or --to onnx"
+        raise InvalidConfig([Fault("--precision int8", "TensorRT is built in fp32 or fp16", cure)])
     announce(f"reading {folder}")
     checkpoint = read_checkpoint(folder, options.task or told_task(folder))
     graph = graph_options(checkpoint, options)

@@ -87,7 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[format_.value for format_ in Format],
         default=Format.ONNX.value,
         help="format of the graphs: onnx runs on ONNX Runtime; openvino on OpenVINO, the faster "
-        "engine on x86, from model.xml and model.bin; needs the extra openvino (default: onnx)",
+        "engine on x86, from model.xml and model.bin; needs the extra openvino; tensorrt on "
+        "this machine's NVIDIA GPU, as model.plan in fp32 or fp16; needs the extra tensorrt "
+        "(default: onnx)",
     )
     parser.add_argument(
         "--also",
@@ -208,6 +210,10 @@ def _require_packages(format_: Format) -> None:
     extras = "server,workshop" if missing else "server"
     if format_ is Format.OPENVINO and find_spec("openvino") is None:
         missing, extras = [*missing, "openvino"], f"{extras},openvino"
+    if format_ is Format.TENSORRT and not missing:
+        from trivet_backends.workshop.tensorrt import require
+
+        require()
     if missing:
         found, cure = f"{', '.join(missing)} not installed", f"pip install 'trivet[{extras}]'"
         raise InvalidConfig([Fault("trivet build", found, cure)])

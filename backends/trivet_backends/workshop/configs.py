@@ -26,6 +26,7 @@ from trivet_backends.workshop.head_configs import (
 )
 from trivet_backends.workshop.heads import HEADS, Labels
 from trivet_backends.workshop.options import Format, GraphOptions, Precision, Task
+from trivet_backends.workshop.tensorrt import on_gpu
 
 # Tokens of one batch, padding included. On two cores 64 callers were served best with 64 to 256,
 # all within 5 %; 256 is best where one instance has all cores.
@@ -46,6 +47,11 @@ _CANDIDATES = (
     Tensor(name="PROBABILITY", type="FP32", dims=(-1, -1)),
     Tensor(name="MASK_POSITION", type="INT64", dims=(-1,)),
 )
+_KINDS = {
+    Format.ONNX: "an ONNX graph",
+    Format.OPENVINO: "an OpenVINO model",
+    Format.TENSORRT: "a TensorRT engine",
+}
 _PAD = "What an input is filled up with where rows of a batch differ in length."
 
 
@@ -108,7 +114,7 @@ def encoder_config(
 
     labels: of a head that has any.
     """
-    kind = "an ONNX graph" if format_ is Format.ONNX else "an OpenVINO model"
+    kind = _KINDS[format_]
     about = f"{_ABOUT[options.task]}; {kind} in {precision}."
     pads = {
         f"pad.{tensor.name}": (str(value), _PAD if tensor.name == "input_ids" else "")
@@ -126,7 +132,7 @@ def encoder_config(
         str(MAX_PADDING_PERCENT),
         "No more of a batch's tokens may be padding: few requests of odd lengths go alone.",
     )
-    return model_config(
+    text = model_config(
         name,
         about,
         format_.backend,
@@ -137,6 +143,7 @@ def encoder_config(
         outputs=_model_outputs(bert, options, labels, format_.backend),
         parameters={"max_batch_tokens": tokens, "max_padding_percent": padding, **pads},
     )
+    return on_gpu(text, bert.max_positions) if format_ is Format.TENSORRT else text
 
 
 def candidates_config(names: Names, options: GraphOptions, format_: Format = Format.ONNX) -> str:

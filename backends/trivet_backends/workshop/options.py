@@ -36,16 +36,17 @@ class Format(StrEnum):
 
     ONNX = "onnx"
     OPENVINO = "openvino"
+    TENSORRT = "tensorrt"
 
     @property
     def backend(self) -> str:
         """The backend that serves it."""
-        return "onnxruntime" if self is Format.ONNX else "openvino"
+        return "onnxruntime" if self is Format.ONNX else self.value
 
     @property
     def file(self) -> str:
         """The version's file that the backend opens."""
-        return "model.onnx" if self is Format.ONNX else "model.xml"
+        return {Format.OPENVINO: "model.xml", Format.TENSORRT: "model.plan"}.get(self, "model.onnx")
 
 
 class Pooling(StrEnum):

@@ -28,6 +28,7 @@ from trivet_backends.workshop.numpy_bert import NumpyBert, normalized, pooled, s
 from trivet_backends.workshop.openvino_file import run_openvino
 from trivet_backends.workshop.options import Format, GraphOptions, Precision, Task
 from trivet_backends.workshop.tensor_files import Float32
+from trivet_backends.workshop.tensorrt import run_plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,8 @@ def _run(path: Path, options: GraphOptions, batch: CheckBatch) -> dict[str, np.n
 
 def run_graph(path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Every output of a graph by name, on the engine that its file is for."""
+    if path.name == Format.TENSORRT.file:
+        return run_plan(path, inputs)
     run = run_openvino if path.name == Format.OPENVINO.file else _run_onnx
     return run(path, inputs)
 

@@ -26,6 +26,7 @@ from trivet_backends.workshop.graph.model import bert_graph
 from trivet_backends.workshop.openvino_file import write_openvino
 from trivet_backends.workshop.options import Format, GraphOptions, Precision
 from trivet_backends.workshop.tensor_files import Float32
+from trivet_backends.workshop.tensorrt import write_plan
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -44,6 +45,11 @@ def write_graph(
     """
     if path.name == Format.OPENVINO.file:
         _write_openvino(bert_graph(config, weights, options), precision, path)
+        return
+    if path.name == Format.TENSORRT.file:
+        floats = np.float16 if precision is Precision.FP16 else np.float32
+        model = bert_graph(config, weights, options, floats=floats)
+        write_plan(model, config.max_positions, path)
         return
     match precision:
         case Precision.FP32:
