@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path as File
 from weakref import finalize
@@ -42,34 +42,42 @@ class Process:
         to be had: no such interpreter, no more processes.
         """
         self._settings = settings
-        size = 2 * settings.ring_bytes + FLAGS
-        memory_fd = os.memfd_create("trivet")
-        os.ftruncate(memory_fd, size)
-        self._memory = mmap.mmap(memory_fd, size)
-        self._eventfds = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(4)]
-        theirs, self._lifeline = os.pipe()  # closed by the kernel, too, should the server be killed
-        try:
-            self._child = _started(settings, theirs, memory_fd, self._eventfds)
-        except OSError as error:
-            _close_all((self._lifeline, *self._eventfds))
-            self._memory.close()
-            raise EngineFailed(f"its process cannot be started: {error.strerror}") from error
-        finally:
-            _close_all((theirs, memory_fd))
-        self._pidfd = os.pidfd_open(self._child.pid)
-        self._output = Output(self._child, told)
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        ring = settings.ring_bytes
-        view = memoryview(self._memory)
-        filled, freed, back_filled, back_freed = self._eventfds
-        self._views = there, back, self._left = view[:ring], view[ring : 2 * ring], view[2 * ring :]
-        self._sending = Sending(Path(there, filled, freed), self._wait)
-        self._receiving = Receiving(Path(back, back_filled, back_freed), self._wait_or_serve)
         self._waking = threading.Lock()
         self._on_look: Callable[[], None] | None = None
         self._on_wake: Callable[[], None] | None = None
         self._is_closed = False
-        self._forgotten = finalize(self, _end, self._child, self._lifeline)
+        held = ExitStack()
+        try:
+            self._begin(held, told)
+        except OSError as error:
+            held.close()
+            raise EngineFailed(f"its process cannot be started: {error.strerror}") from error
+        self._give_back = finalize(self, held.close)  # at the latest when the server ends
+
+    def _begin(self, held: ExitStack, told: Mapping[str, object]) -> None:
+        """held: gets all that is to be given back. Raises OSError."""
+        ring = self._settings.ring_bytes
+        memory, memory_fd = _shared_memory(held, 2 * ring + FLAGS)
+        eventfds = [_eventfd(held) for _ in range(4)]
+        self._wake = _eventfd(held)
+        theirs, ours = os.pipe()  # ours is closed by the kernel, too, should the server be killed
+        held.callback(os.close, ours)
+        try:
+            self._child = _started(self._settings, theirs, memory_fd, eventfds)
+        finally:
+            _close_all((theirs, memory_fd))
+        self._output = Output(self._child, told)
+        held.callback(self._output.close)
+        held.callback(_end, self._child)  # before that: then its output ends
+        self._pidfd = os.pidfd_open(self._child.pid)
+        held.callback(os.close, self._pidfd)
+        views = [memory[:ring], memory[ring : 2 * ring], memory[2 * ring :]]
+        for view in views:
+            held.callback(view.release)
+        there, back, self._left = views
+        filled, freed, back_filled, back_freed = eventfds
+        self._sending = Sending(Path(there, filled, freed), self._wait)
+        self._receiving = Receiving(Path(back, back_filled, back_freed), self._wait_or_serve)
 
     @property
     def pid(self) -> int:
@@ -146,12 +154,7 @@ class Process:
             return
         with self._waking:
             self._is_closed = True
-        self._forgotten()
-        self._output.close()
-        _close_all((self._pidfd, self._wake, *self._eventfds))
-        for view in self._views:
-            view.release()
-        self._memory.close()
+        self._give_back()
 
     def _wait(self, eventfd: int) -> None:
         """Return when the eventfd can be read. Raises InstanceDied."""
@@ -203,10 +206,30 @@ def _started(
     )
 
 
-def _end(child: subprocess.Popen[bytes], lifeline: int) -> None:
+def _shared_memory(held: ExitStack, size: int) -> tuple[memoryview, int]:
+    """Memory that has no name, and the descriptor to hand on, which is the caller's to close."""
+    fd = os.memfd_create("trivet")
+    try:
+        os.ftruncate(fd, size)
+        mapped = mmap.mmap(fd, size)
+    except OSError:
+        os.close(fd)
+        raise
+    held.callback(mapped.close)
+    view = memoryview(mapped)
+    held.callback(view.release)
+    return view, fd
+
+
+def _eventfd(held: ExitStack) -> int:
+    fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    held.callback(os.close, fd)
+    return fd
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
     child.kill()
     child.wait()
-    os.close(lifeline)
 
 
 def _close_all(fds: Sequence[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -459,3 +460,16 @@ def test_an_interpreter_that_is_none_is_refused(
     (fault,) = refused.value.faults
     assert fault.where == 'm/config.pbtxt: parameters["EXECUTION_ENV_PATH"]'
     assert what in fault.what
+
+
+def test_a_process_that_cannot_be_started_leaves_nothing_behind(
+    opened: Callable[..., PythonArtifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(pid: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(os, "pidfd_open", none_left)
+    with pytest.raises(InvalidConfig, match="its process cannot be started: Too many open files"):
+        opened(IDENTITY)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
