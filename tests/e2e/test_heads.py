@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
+from tests.harness.command import trivet
 from tests.harness.head_checkpoints import CLASS_LABELS, NER_LABELS, write_head_checkpoint
 from tests.harness.head_reference import (
     Found,
@@ -301,6 +302,25 @@ def test_rows_with_fewer_spans_are_filled_up(heads: Heads, client: Client) -> No
         assert outputs["START"][row, :count].tolist() == [span.start for span in alone.spans]
         assert set(outputs["START"][row, count:].tolist()) <= {-1}
         assert set(outputs["LABEL"][row, count:].tolist()) <= {b""}
+
+
+def test_the_shell_asks_questions_of_a_passage(heads: Heads, client: Client) -> None:
+    address = heads.server.address
+    asked = ["--text", QUESTIONS[0], "--pair", PASSAGE, "--top-k", "2", "--url", address]
+    ended = trivet("infer", "answer", *asked)
+    assert ended.status == 0, ended.err
+    alone = client.answer(QUESTIONS[0], PASSAGE, top_k=2)
+    title, *lines = ended.out.splitlines()
+    assert title == QUESTIONS[0]
+    assert [line.split("%")[1].split()[0] for line in lines] == [
+        f"{one.start}-{one.end}" for one in alone.answers
+    ]
+    pairs = ["--pair", "a", "--pair", "b"]
+    refused = trivet("infer", "classify", "--text", "a", *pairs, "--url", address)
+    assert refused.errors == [
+        "--pair is given 2 times and --text 1 times; give one --pair for all texts, or one for each"
+        " --text"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ examples:
   trivet infer fill_mask --text "The cat sat on the [MASK]." --top-k 3
   trivet infer embed --text "one text" --text "another" --output-json
   trivet infer embed --text - --output-json < sentences.txt > vectors.jsonl
+  trivet infer answer --text "Where was she born?" --pair "Ada was born in London." --top-k 3
   trivet infer minilm --input 'input_ids=[[101, 7592, 102]]' \\
       --input 'attention_mask=[[1, 1, 1]]' --input 'token_type_ids=[[0, 0, 0]]'
   trivet infer minilm --json request.json
@@ -49,7 +50,8 @@ A JSON file holds {"NAME": nested lists, ...}, or a request as KServe v2 spells 
 exit status: 0 all answered; 1 something was refused, one line each on standard error.
 """
 
-TEXT = "TEXT"  # the name of a pipeline's text input
+TEXT_INPUTS = ("TEXT", "QUESTION")  # what pipelines call their text
+PAIR_INPUTS = ("TEXT_PAIR", "PASSAGE")  # and the second text of a pair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="a text; may be given several times; - reads one per line from standard input",
     )
+    parser.add_argument(
+        "--pair",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="the second text of a pair, or the passage of a question: one for all texts, or once "
+        "for each --text in their order",
+    )
     asked.add_argument(
         "--input",
         metavar="NAME=JSON",
@@ -69,7 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     asked.add_argument("--json", metavar="FILE", help="all input tensors; - is standard input")
     parser.add_argument(
-        "--top-k", metavar="N", type=int, help="candidates per mask; short for --parameter top_k=N"
+        "--top-k",
+        metavar="N",
+        type=int,
+        help="candidates per mask, labels or answers; short for --parameter top_k=N",
     )
     parser.add_argument(
         "--parameter",
@@ -112,7 +125,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask_texts(client: Client, args: argparse.Namespace) -> int:
     parameters = _parameters(args)
-    spec = _text_input(client.model_metadata(args.model, version=args.version))
+    metadata = client.model_metadata(args.model, version=args.version)
+    spec = _text_input(metadata, TEXT_INPUTS)
+    pair = _text_input(metadata, PAIR_INPUTS) if args.pair else None
+    _check_pairs(args)
     waiting: dict[int, str] = {}  # texts in flight, by number
 
     def requests() -> Iterator[InferRequest]:
@@ -120,7 +136,8 @@ def _ask_texts(client: Client, args: argparse.Namespace) -> int:
             waiting[index] = text
             yield InferRequest(
                 model=args.model,
-                inputs={spec.name: np.full([1] * len(spec.shape), text, object)},
+                inputs=_texts_of(spec, text)
+                | (_texts_of(pair, _pair(args, index)) if pair else {}),
                 version=args.version,
                 parameters=parameters,
                 request_id=f"text {index + 1}",
@@ -141,6 +158,8 @@ def _ask_texts(client: Client, args: argparse.Namespace) -> int:
 
 
 def _ask_tensors(client: Client, args: argparse.Namespace) -> int:
+    if args.pair:
+        raise invalid("--pair goes with --text; give the tensor of second texts with --input")
     values, parameters = _json_request(args)
     metadata = client.model_metadata(args.model, version=args.version)
     result = client.infer(
@@ -162,15 +181,32 @@ def _complain(message: str) -> None:
     print(f"trivet: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
-def _text_input(metadata: ModelMetadata) -> TensorMetadata:
-    """The input that takes text. Raises InvalidArgument if the model has none."""
+def _text_input(metadata: ModelMetadata, names: Sequence[str]) -> TensorMetadata:
+    """The input of one of these names that takes text. Raises InvalidArgument if there is none."""
     for spec in metadata.inputs:
-        if spec.name == TEXT and spec.datatype == "BYTES":
+        if spec.name in names and spec.datatype == "BYTES":
             return spec
     raise invalid(
-        f"model '{metadata.name}' has no text input {TEXT}, its inputs are "
+        f"model '{metadata.name}' has no text input {' or '.join(names)}, its inputs are "
         f"{_listed(metadata.inputs)}; give tensors with --input, or ask a pipeline over it"
     )
+
+
+def _texts_of(spec: TensorMetadata, text: str) -> dict[str, np.ndarray]:
+    return {spec.name: np.full([1] * len(spec.shape), text, object)}
+
+
+def _check_pairs(args: argparse.Namespace) -> None:
+    """Raises InvalidArgument unless there is one for all, or one for each text."""
+    if len(args.pair) > 1 and ("-" in args.text or len(args.pair) != len(args.text)):
+        raise invalid(
+            f"--pair is given {len(args.pair)} times and --text {len(args.text)} times; give one"
+            " --pair for all texts, or one for each --text"
+        )
+
+
+def _pair(args: argparse.Namespace, index: int) -> str:
+    return str(args.pair[index if len(args.pair) > 1 else 0])
 
 
 def _texts(given: Iterable[str]) -> Iterator[str]:

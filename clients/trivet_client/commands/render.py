@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from trivet_client.commands.render_heads import head_lines
 from trivet_client.values import InferResult
 from trivet_protos.wire import datatype_of
 
@@ -48,6 +49,9 @@ def _outputs(result: InferResult, width: int) -> Iterator[str]:
     tokens, shares = outputs.get("TOKEN"), outputs.get("PROBABILITY")
     if tokens is not None and shares is not None and tokens.shape == shares.shape and tokens.ndim:
         yield from _candidates(tokens, shares)
+        return
+    if (lines := head_lines(outputs)) is not None:
+        yield from (_cut(line, width).rstrip() for line in lines)
         return
     for name, array in outputs.items():
         heading = f"  {name}  {datatype_of(array)} {list(array.shape)}"

@@ -166,7 +166,15 @@ def test_parameters_are_sent_with_their_types(trivet_infer: Any, server: FakeSer
     ("argv", "line"),
     [
         (["missing", "--text", "a"], "Request for unknown model: 'missing' is not found"),
-        (["encoder", "--text", "a"], "has no text input TEXT, its inputs are ids INT64 [-1, -1]"),
+        (
+            ["encoder", "--text", "a"],
+            "has no text input TEXT or QUESTION, its inputs are ids INT64 [-1, -1]",
+        ),
+        (
+            ["fill_mask", "--text", "a", "--pair", "b"],
+            "has no text input TEXT_PAIR or PASSAGE, its inputs are TEXT BYTES",
+        ),
+        (["encoder", "--input", "ids=[[1]]", "--pair", "b"], "--pair goes with --text"),
         (["encoder", "--input", "ids"], "--input ids is not NAME=JSON"),
         (["encoder", "--input", "ids=[1"], "--input ids is not JSON:"),
         (["encoder", "--input", "ids=" + "[" * 100_000], "--input ids is nested too deeply"),
