@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.entry import Published
+from trivet_backends.workshop.hub import checkpoint_folder, name_on_hub
 from trivet_backends.workshop.options import Beside, BuildOptions, Format, Pooling, Precision, Task
 
 NAME = "build"
@@ -53,10 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
         "checkpoint",
-        metavar="CHECKPOINT_FOLDER",
-        type=Path,
+        metavar="CHECKPOINT",
         help="folder with config.json, model.safetensors (or shards and their index) and "
-        "tokenizer.json",
+        "tokenizer.json; or OWNER/NAME[@REVISION] on the Hub (extra hub)",
     )
     parser.add_argument(
         "--model-repository",
@@ -154,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
     from trivet_backends.workshop.progress import announcing
 
     options = BuildOptions(
-        name=args.name,
+        name=name_on_hub(args.checkpoint) if args.name is None else args.name,
         pipeline=args.pipeline,
         task=args.task and Task(args.task),
         precisions=args.precision,
@@ -171,8 +171,9 @@ def run(args: argparse.Namespace) -> int:
             attentions=args.attentions,
         ),
     )
+    folder = checkpoint_folder(args.checkpoint)
     with announcing() as announce:
-        published = build(args.checkpoint, args.model_repository, options, announce)
+        published = build(folder, args.model_repository, options, announce)
     _show(published)
     return 0
 

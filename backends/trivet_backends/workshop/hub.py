@@ -64,6 +64,12 @@ def checkpoint_folder(text: str) -> Path:
     return _fetched(named)
 
 
+def name_on_hub(text: str) -> str | None:
+    """What a checkpoint from the Hub is called there, without its owner; None for a folder."""
+    named = None if Path(text).exists() else hub_name(text)
+    return named.name.rpartition("/")[2] if named else None
+
+
 def _fetched(named: HubName) -> Path:
     from huggingface_hub import errors, snapshot_download
 

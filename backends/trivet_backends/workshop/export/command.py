@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.export.formats import WAYS, ExportFormat
-from trivet_backends.workshop.hub import checkpoint_folder
+from trivet_backends.workshop.hub import checkpoint_folder, name_on_hub
 from trivet_backends.workshop.options import BuildOptions, Pooling, Task
 from trivet_backends.workshop.progress import announcing
 
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     with announcing() as announce:
         exported = export(folder, args.output, args.to, options, announce)
         if args.model_repository:
-            name = args.name or model_name(args.checkpoint)
+            name = args.name or name_on_hub(args.checkpoint) or model_name(folder)
             served = publish_served(exported, args.output, args.model_repository, name, announce)
     show(exported.outcomes)
     for model in served:

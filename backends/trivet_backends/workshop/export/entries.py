@@ -25,10 +25,9 @@ from trivet_backends.workshop.progress import Announce
 _RECIPE = 1
 
 
-def model_name(checkpoint: str) -> str:
-    """What a checkpoint's models are called, unless they are given a name."""
-    last = Path(checkpoint.partition("@")[0]).resolve().name
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", last).lstrip("_.-") or "model"
+def model_name(folder: Path) -> str:
+    """What the models of a checkpoint's folder are called, unless they are given a name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", folder.resolve().name).lstrip("_.-") or "model"
 
 
 def publish_served(
