@@ -18,6 +18,13 @@ ACCELERATORS = "optimization.execution_accelerators"
 PROFILE = "instance_group.profile"
 
 
+def asks_for_devices(config: ModelConfig) -> bool:
+    """Whether the config says more of devices than that they are to be there or not."""
+    groups = config.instance_groups
+    wants_gpu = any(group.kind is InstanceKind.GPU or group.profiles for group in groups)
+    return bool(wants_gpu or config.gpu_accelerators or config.cpu_accelerators)
+
+
 def placed(config: ModelConfig, backend: Backend) -> ModelConfig:
     """The config with the GPUs of every group written out; CPU groups as they were.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from trivet.backend.contract import Backend, LoadContext
-from trivet.backend.placement import contexts, placed
+from trivet.backend.placement import asks_for_devices, contexts, placed
 from trivet.config import ModelConfig
 from trivet.config_file import Faults, artifact_of, backend_of, read_config
 from trivet.errors import Fault, InvalidConfig, ServeError
@@ -74,14 +74,20 @@ class Inspected:
 
 
 def inspect(
-    snapshot: Snapshot, installed: Collection[str], load_backend: LoadBackend | None = None
+    snapshot: Snapshot,
+    installed: Collection[str],
+    load_backend: LoadBackend | None = None,
+    ask_backend: LoadBackend | None = None,
 ) -> tuple[Inspected, ...]:
     """Every model of the snapshot, in its order, each with all its faults.
 
     installed: names of the backends there are. load_backend: if given, every artifact that would be
     served is opened, too, and compared with its config; takes the engine's time and memory.
+    ask_backend: if given, backends are asked for the GPUs and accelerators that configs name.
     """
     models = [inspect_alone(folder, installed) for folder in snapshot.folders]
+    if ask_backend:
+        models = [_asked(model, ask_backend) for model in models]
     if load_backend:
         models = [_opened(model, load_backend) for model in models]
     return inspect_together(models, snapshot.broken)[0]
@@ -204,6 +210,20 @@ def _check_artifacts(
             faults.add(f"{folder.name}/{version}", f"there is no '{artifact}'", cure)
         elif artifact and not (path.is_file() or path.is_dir()):  # a pipe would never end
             faults.add(f"{folder.name}/{version}/{artifact}", "is no file", "put one in its place")
+
+
+def _asked(model: Inspected, ask_backend: LoadBackend) -> Inspected:
+    """The model with what speaks against the devices that its config asks for."""
+    config = model.config
+    if config is None or model.faults or not asks_for_devices(config):
+        return model
+    faults = Faults()
+    for backend in dict.fromkeys(model.backends.values()):
+        try:
+            placed(replace(config, backend=backend), ask_backend(backend))
+        except InvalidConfig as error:
+            faults.extend(error.faults)
+    return replace(model, faults=tuple(faults))
 
 
 def _opened(model: Inspected, load_backend: LoadBackend) -> Inspected:

@@ -22,9 +22,9 @@ def test_a_backend_may_be_a_class_or_an_object(name: str) -> None:
 
 def test_an_unknown_backend_is_answered_with_those_installed() -> None:
     with pytest.raises(InvalidConfig) as error:
-        plugins.load_backend("tensorrt")
+        plugins.load_backend("tensorflow")
     (fault,) = error.value.faults
-    assert fault.where == "backend 'tensorrt'"
+    assert fault.where == "backend 'tensorflow'"
     assert "made, " in fault.cure and "theirs" in fault.cure
 
 
