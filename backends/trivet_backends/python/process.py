@@ -137,15 +137,11 @@ class Process:
         """Let it finish, kill it if that takes too long. Calling it again does nothing."""
         if self._is_closed:
             return
-        try:
-            if self.is_alive:
-                self._on_look = self._on_wake = None
-                self.send(Writer(Kind.CLOSE))
-                self._child.wait(self._settings.finalize_s)
-        except subprocess.TimeoutExpired:
-            self._output.note(f"killed: closing took over {self._settings.finalize_s:g} s")
-        except InstanceDied:
-            pass
+        self._on_look = self._on_wake = None
+        with suppress(InstanceDied):
+            self.send(Writer(Kind.CLOSE))
+            if not _is_readable(self._pidfd, self._settings.finalize_s):
+                self._output.note(f"killed: closing took over {self._settings.finalize_s:g} s")
         self.kill()
 
     def kill(self) -> None:
@@ -181,7 +177,8 @@ class Process:
         return ready
 
     def _end_of(self) -> str:
-        status = self._child.wait()
+        _end(self._child)
+        status = self._child.returncode
         if status >= 0:
             return f"ended by itself, with status {status}"
         with suppress(ValueError):
@@ -228,8 +225,11 @@ def _eventfd(held: ExitStack) -> int:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    child.kill()
-    child.wait()
+    """End it, and the processes that it started and left behind."""
+    if child.returncode is None:  # else its number may be another's by now
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def _close_all(fds: Sequence[int]) -> None:
@@ -237,7 +237,7 @@ def _close_all(fds: Sequence[int]) -> None:
         os.close(fd)
 
 
-def _is_readable(fd: int) -> bool:
+def _is_readable(fd: int, timeout_s: float = 0) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(1000 * timeout_s))

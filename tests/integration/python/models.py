@@ -135,6 +135,23 @@ ENDLESS = """
                 self.heard.write_text("left")
 """
 
+# Computes until its caller has left, and then says so in a file.
+PATIENT = """
+    import time
+    from pathlib import Path
+    import triton_python_backend_utils as pb_utils
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            folder = Path(pb_utils.get_model_dir())
+            (folder / "began").touch()
+            while not requests[0].is_cancelled():
+                time.sleep(0.001)
+            (folder / "heard").touch()
+            error = pb_utils.TritonError("cancelled", pb_utils.TritonError.CANCELLED)
+            return [pb_utils.InferenceResponse(error=error)]
+"""
+
 # Asks IDENTITY of another model, and doubles what it says.
 ASKING = """
     import triton_python_backend_utils as pb_utils
@@ -212,5 +229,6 @@ def write_all(repository: Path) -> None:
     )
     python_models.add(repository, "repeating", REPEATING, in_and_out + DECOUPLED)
     python_models.add(repository, "endless", ENDLESS, in_and_out)
+    python_models.add(repository, "patient", PATIENT)
     python_models.add(repository, "asking", ASKING)
     python_models.add(repository, "completing", COMPLETING, 'backend: "python"')

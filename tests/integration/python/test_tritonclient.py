@@ -219,6 +219,16 @@ def test_a_generator_is_closed_when_its_caller_leaves(
     until(heard.exists)
 
 
+def test_code_hears_that_a_unary_caller_gave_up(
+    client: triton.InferenceServerClient, repository: Path
+) -> None:
+    call = client.async_infer("patient", given(0), lambda result, error: None)
+    version = repository / "patient" / "1"
+    until((version / "began").exists)
+    call.cancel()
+    until((version / "heard").exists)
+
+
 def test_a_model_asks_another_model(client: triton.InferenceServerClient) -> None:
     assert ask(client, "asking", 21) == 42
     with pytest.raises(InferenceServerException, match="'nobody'") as failed:

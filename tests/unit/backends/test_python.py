@@ -473,3 +473,37 @@ def test_a_process_that_cannot_be_started_leaves_nothing_behind(
     with pytest.raises(InvalidConfig, match="its process cannot be started: Too many open files"):
         opened(IDENTITY)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+LEAVING = """
+    import os
+    import subprocess
+    import numpy as np
+
+    class Model:
+        def execute(self, inputs):
+            started = subprocess.Popen(["sleep", "60"])
+            return {"OUT": np.array([[started.pid, os.getpid()]], np.float32)}
+"""
+
+
+@pytest.mark.parametrize("kills", [False, True])
+def test_processes_that_a_model_left_behind_end_with_it(instance: Open, kills: bool) -> None:
+    made = instance(LEAVING)
+    (told,) = execute(made)
+    assert isinstance(told, Answer)
+    left, own = map(int, told.outputs["OUT"][0])
+    if kills:
+        os.kill(own, signal.SIGKILL)
+    made.close()
+    end = time.monotonic() + 10
+    while Path(f"/proc/{left}").exists() and _state(left) != "Z":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "Z"
