@@ -507,3 +507,12 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:
         return "Z"
+
+
+def test_other_models_are_there_once_this_one_is_initialized(instance: Open) -> None:
+    ask = "pb_utils.InferenceRequest(model_name='other').exec()"
+    code = triton("pass") + f"\n        def initialize(self, args):\n            {ask}\n"
+    with pytest.raises(InvalidConfig, match="not in initialize or finalize"):
+        instance(code)
+    body = f"return [pb_utils.InferenceResponse(error={ask}.error())]"
+    assert failure(instance(triton(body))) == "models cannot be asked outside of a server"

@@ -27,7 +27,7 @@ class Caller(Protocol):
 class InferenceRequest:
     """What a client asks; or, made by a model, what it asks another model of this server."""
 
-    caller: Caller | None = None  # set once, when the process starts
+    caller: Caller | None = None  # set while requests may come
 
     def __init__(
         self,
@@ -151,7 +151,9 @@ class InferenceRequest:
         if decoupled:
             raise TritonModelException("answers of a decoupled model cannot be had by exec() here")
         if self.caller is None:
-            raise TritonModelException("this process is not connected to a server")
+            raise TritonModelException(
+                "other models can be asked while this one executes, not in initialize or finalize"
+            )
         return self.caller.ask(self)
 
     async def async_exec(self, decoupled: bool = False) -> InferenceResponse:

@@ -24,7 +24,6 @@ def main(argv: Sequence[str]) -> int:
     lifeline, memory, ring_bytes, *eventfds = map(int, argv)
     end_with_the_server(lifeline)
     channel = Channel(memory, ring_bytes, eventfds)
-    InferenceRequest.caller = Calls(channel)
     Serving(channel).run()
     sys.stdout.flush()
     return 0
@@ -51,6 +50,7 @@ class Serving:
         while (message := self._channel.next_work()).kind is not Kind.CLOSE:
             answer[message.kind](message)
             del message  # its arrays live in it
+        InferenceRequest.caller = None
         if self._form is not None:
             self._form.close()
 
@@ -81,6 +81,7 @@ class Serving:
         except (Exception, SystemExit) as error:
             self._refuse(loading.failed_to_start(error, self._file))
             return
+        InferenceRequest.caller = Calls(self._channel)  # nobody would listen before
         self._channel.send(Writer(Kind.READY))
 
     def _execute(self, message: Reader) -> None:
