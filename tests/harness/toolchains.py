@@ -12,6 +12,7 @@ PACKAGES = {
     "hub": "huggingface_hub",
     "jax": "jax",
     "openvino": "openvino",
+    "plot": "matplotlib",
     "tensorflow": "tensorflow",
     "torch": "torch",
     "workshop": "onnx",
