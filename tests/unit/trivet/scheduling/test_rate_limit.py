@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -120,6 +121,17 @@ def test_only_instances_that_need_something_wait() -> None:
     config = ModelConfig(name="m", instance_groups=(group(2), group(1, R1=1)))
     permits = ResourcePool().join(config, Faults())
     assert [permit is None for permit in permits] == [True, True, False]
+
+
+def test_each_gpu_has_resources_of_its_own() -> None:
+    on_gpus = replace(group(2, R1=1, _G=1), gpus=(0, 1))
+    needs = [permit.needs for permit in joined(ResourcePool(), on_gpus, group(R1=1))]
+    first, second = {("R1", 0): 1, ("G", None): 1}, {("R1", 1): 1, ("G", None): 1}
+    assert needs == [first, first, second, second, {("R1", 0): 1}]
+    pool = ResourcePool([Limit(name="R1", count=3, device=0), Limit(name="R1", count=1, device=1)])
+    (refused,) = refusals(pool, replace(group(R1=2), gpus=(0, 1)))
+    assert "is 2, and the server has 1 of 'R1'" in refused
+    assert joined(pool, replace(group(R1=2), gpus=(0,)))
 
 
 def test_a_need_that_can_never_be_met_is_refused_with_its_place() -> None:
