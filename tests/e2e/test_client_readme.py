@@ -15,6 +15,8 @@ README = Path(__file__).parents[2] / "clients" / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 PRINTED = (  # by each block, in order
     r"^0\.\d\d  door\n(.*\n)+cosine 0\.\d+ of \[8, 10\] tokens$",
+    r"^\d\.\d\d  astronomy\n(.*\n){2}good\n\[0\.\d+ +-?0\.\d+\]\n\['door', .*\]\n"
+    r"\[\('emile', 0, 5\), \('token', 6, 11\), \('##izes', 11, 15\), \('\.', 15, 16\)\]$",
     r"^0 \(384,\)\n250 \(384,\)\n500 \(384,\)\n750 \(384,\)$",
     r"^20 answers\n([01]) FilledText\(.*\n(?!\1)[01] FilledText\(",  # as they are ready
     r"'TEXT'.*\nembed 1 \(2, 384\)$",

@@ -129,3 +129,4 @@ def _add_cost(cost: pb.Cost, asking: Asking, response: InferResponse) -> None:
     cost.queue_us += one.queue_us
     cost.tokenize_us += one.tokenize_us
     cost.compute_us += one.compute_us
+    cost.windows = max(cost.windows, one.windows)
