@@ -185,7 +185,8 @@ class _Desk:
         runner = self._opened(variant, folder)
         answers = answers_of(runner, self.source.task, batches, len(self.trial.samples))
         score = self.trial.score(source or answers, answers)
-        files = [path for path in folder.iterdir() if path.name.startswith("model.")]
+        # What holds the weights: OpenVINO's .xml, for one, is a graph of text that grows with none.
+        files = [path for path in folder.glob("model.*") if path.suffix != ".xml"]
         size = sum(path.stat().st_size for path in files)
         verdict = "" if source else "the source"
         return Row(variant=variant, size_bytes=size, score=score, verdict=verdict), answers

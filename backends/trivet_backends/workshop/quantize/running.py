@@ -44,16 +44,17 @@ class OnnxRunner:
 
 
 class OpenVinoRunner:
-    """OpenVINO on the CPU. precision: what it computes in, f32 or bf16."""
+    """OpenVINO on the CPU. settings: of config.pbtxt."""
 
-    def __init__(self, path: Path, precision: str) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, str]) -> None:
         import openvino
 
         hints = {
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": "f32",  # the server's defaults
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": _cores(),
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": 32,  # the server's default
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": "32",
+            **settings,
         }
         core = openvino.Core()
         model = core.read_model(path)
@@ -91,8 +92,8 @@ def opened(variant: Variant, folder: Path, outputs: tuple[str, ...]) -> Runner:
         case Engine.ONNXRUNTIME:
             return OnnxRunner(path)
         case Engine.OPENVINO:
-            precision, _ = variant.parameters.get("INFERENCE_PRECISION_HINT", ("f32", ""))
-            return OpenVinoRunner(path, precision)
+            settings = {name: value for name, (value, _) in variant.parameters.items()}
+            return OpenVinoRunner(path, settings)
         case Engine.TORCH:
             return TorchRunner(path, outputs)
 

@@ -1,0 +1,1 @@
+"""`trivet tune`: the settings that suit this machine, found by measuring the real server."""
