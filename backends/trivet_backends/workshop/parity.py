@@ -51,11 +51,13 @@ BARS: Mapping[tuple[Precision, Task], Bar] = {
     (Precision.FP16, Task.FILL_MASK): Bar(mean_cosine=0.9999, least_cosine=0.999),
     (Precision.INT8, Task.EMBED): Bar(mean_cosine=0.98, least_cosine=0.95),
     (Precision.INT8, Task.FILL_MASK): Bar(mean_cosine=0.95, least_cosine=0.8),
-    # Of heads the numbers compared are their logits, which say less by their direction the fewer
-    # there are: a bar for gross mistakes. How many answers change is for labelled data to tell.
+    # Of heads the numbers compared are their logits: all of a row, or of the batch where a row has
+    # only a few, since the direction of two numbers near zero says nothing. MiniLM with random
+    # heads: FP16 0.999999, INT8 0.988 in the mean and 0.976 at worst. How many answers change is
+    # for labelled data to tell.
     **{(Precision.FP32, task): Bar(max_difference=1e-4) for task in HEADS},
-    **{(Precision.FP16, task): Bar(mean_cosine=0.9999, least_cosine=0.995) for task in HEADS},
-    **{(Precision.INT8, task): Bar(mean_cosine=0.95, least_cosine=0.5) for task in HEADS},
+    **{(Precision.FP16, task): Bar(mean_cosine=0.9999, least_cosine=0.999) for task in HEADS},
+    **{(Precision.INT8, task): Bar(mean_cosine=0.95, least_cosine=0.9) for task in HEADS},
 }
 
 
@@ -65,6 +67,8 @@ OPENVINO_BARS: Mapping[tuple[Precision, Task], Bar] = {
     **BARS,
     (Precision.INT8, Task.EMBED): Bar(mean_cosine=0.997, least_cosine=0.99),
     (Precision.INT8, Task.FILL_MASK): Bar(mean_cosine=0.99, least_cosine=0.97),
+    # Heads on MiniLM: 0.9993 and 0.9987.
+    **{(Precision.INT8, task): Bar(mean_cosine=0.99, least_cosine=0.97) for task in HEADS},
 }
 
 
@@ -179,10 +183,13 @@ def _compare_head(
             found, expected = outputs[FOLLOWS], softmax(expected)
         case _:
             found = outputs[LOGITS]
+    rows = 1
     if not HEADS[options.task].pooled:
-        tokens = batch.tokens["attention_mask"] == 1
-        found, expected = found[tokens], expected[tokens]
-    return _parity(_difference(found, expected), found, expected)
+        tokens = (batch.tokens["attention_mask"] == 1)[:, :, None]
+        found, expected = np.where(tokens, found, 0), np.where(tokens, expected, 0)
+        rows = len(tokens)
+    vectors = found.reshape(rows, -1), expected.reshape(rows, -1)
+    return _parity(_difference(found, expected), *vectors)
 
 
 def _difference(found: np.ndarray, expected: np.ndarray) -> float:
