@@ -11,12 +11,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trivet.cli import main
+
 _PACKAGES = ("torch", "transformers", "accelerate", "matplotlib")
 
 needs_finetune = pytest.mark.skipif(
     not all(map(find_spec, _PACKAGES)),
     reason="needs the extra 'finetune'; `make test-all` installs it",
 )
+
+
+def trained(*arguments: str | Path) -> int:
+    """`trivet finetune` in this process, on one thread; returns the exit status.
+
+    Sums depend on how many threads share them, and accelerate keeps a state per process that the
+    next run must not find.
+    """
+    import torch
+    from accelerate.state import AcceleratorState, GradientState
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return main(["finetune", "--max-tokens=40", "--cpu", *map(str, arguments)])
+    finally:
+        torch.set_num_threads(threads)
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()
+
 
 # A text's label can be told from its letters.
 _LETTERS = {"low": "abcdef", "high": "uvwxyz"}

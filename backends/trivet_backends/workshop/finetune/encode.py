@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100  # a target that counts for nothing, as torch's cross entropy has it
 _ENCODED_AT_ONCE = 1024
+_OVERLAP = 64  # tokens; SQuAD's answers have 30 at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +64,17 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
-    """Makes rows. max_tokens: of a row, special tokens too; stride: by how many windows overlap."""
+    """Makes rows. max_tokens: of a row, special tokens too."""
 
     tokenizer: Path
     task: HeadTask
     labels: Sequence[str]
     max_tokens: int
-    stride: int = 64
+
+    @property
+    def stride(self) -> int:
+        """By how many tokens windows overlap, so that no shorter answer is cut in two."""
+        return min(_OVERLAP, self.max_tokens // 4)
 
     def encode(self, examples: Sequence[Example], file: str) -> Encoded:
         """file: the name that faults are told with. Raises InvalidConfig for what has no token."""

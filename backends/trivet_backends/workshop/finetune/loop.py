@@ -207,10 +207,16 @@ class Loop:
     def _judge(self, progress: Progress) -> Progress:
         """Evaluate, keep the weights if they are the best, and see whether it is time to end."""
         scores = self.evaluate()
-        score = scores[self._metric]
-        better = tasks.is_better(score, progress.best, self._metric)
+        score, loss = scores[self._metric], scores["loss"]
+        better = (
+            progress.best is None
+            or tasks.is_better(score, progress.best, self._metric)
+            or (score == progress.best and loss < progress.best_loss)
+        )
         if better:
-            progress = replace(progress, best=score, best_step=progress.step, stale=0)
+            progress = replace(
+                progress, best=score, best_loss=loss, best_step=progress.step, stale=0
+            )
         else:
             progress = replace(progress, stale=progress.stale + 1)
         if self._accelerator.is_main_process:

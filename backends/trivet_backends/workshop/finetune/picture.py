@@ -59,20 +59,14 @@ def _draw_scores(axes: Any, lines: Sequence[dict[str, Any]], score: str) -> None
         better = min if score == "loss" else max
         step, best = better(points, key=lambda point: point[1])
         axes.plot([step], [best], marker="o", markersize=9, fillstyle="none", color=_BLUE)
-        axes.annotate(
-            f"best {best:.3f} at step {step:,.0f}",
-            (0.98, 0.04),
-            fontsize=9,
-            color=_INK,
-            xycoords="axes fraction",
-            horizontalalignment="right",
-        )
+        axes.set_title(f"best {best:.3f} at step {step:,.0f}", fontsize=9, color=_BLUE, loc="right")
     _dress(axes, f"validation: {score.replace('_', ' ')}")
 
 
 def _dress(axes: Any, title: str) -> None:
     axes.set_title(title, fontsize=10, color=_INK, loc="left")
     axes.set_xlabel("step", fontsize=9)
+    axes.set_xlim(left=0)
     axes.grid(color="#e6e9ef", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Progress:
     step: int = 0  # steps that are done
     best_step: int = 0
     best: float | None = None  # score
+    best_loss: float = inf  # of equal scores the smaller loss decides
     stale: int = 0  # evaluations since there was a better one
     loss_sum: float = 0.0  # since the last line of metrics, over all processes
     loss_count: int = 0

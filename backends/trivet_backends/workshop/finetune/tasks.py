@@ -155,10 +155,8 @@ def _answer_scores(
     return metrics.answering(wanted, found)
 
 
-def is_better(score: float, best: float | None, metric: str) -> bool:
-    """Whether a score beats the best one so far; None is none."""
-    if best is None:
-        return True
+def is_better(score: float, best: float, metric: str) -> bool:
+    """Whether a score beats another."""
     return score < best if metric == "loss" else score > best
 
 
