@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,9 +48,11 @@ OUTPUTS = (
 OUTSIDE = "O"  # the label of what is in no span
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One token, or what became of several: scores float32 [labels]; begin, end: characters."""
+class Piece(NamedTuple):
+    """One token, or what became of several: scores float32 [labels]; begin, end: characters.
+
+    A tuple, like Span, since frozen dataclasses take three times as long to make.
+    """
 
     scores: np.ndarray
     begin: int
@@ -58,8 +60,7 @@ class Piece:
     word: int
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A labelled part of a text."""
 
     label: str
@@ -170,14 +171,20 @@ class TagTokens:
         return _outputs(texts, rows)
 
     def _spans(self, aggregation: Aggregation, tokens: Sequence[Piece]) -> list[Span]:
-        labelled = [self._labelled(piece) for piece in aggregation.words(tokens)]
+        labelled = self._labelled(aggregation.words(tokens))
         if aggregation.groups:
             labelled = grouped(labelled)
         return [span for span in labelled if span.label != OUTSIDE]
 
-    def _labelled(self, piece: Piece) -> Span:
-        best = int(piece.scores.argmax())
-        return Span(self.labels[best], float(piece.scores[best]), piece.begin, piece.end)
+    def _labelled(self, found: Sequence[Piece]) -> list[Span]:
+        if not found:
+            return []
+        scores = np.stack([piece.scores for piece in found])
+        best, surest = scores.argmax(axis=1).tolist(), scores.max(axis=1).tolist()
+        return [
+            Span(self.labels[label], score, piece.begin, piece.end)
+            for label, score, piece in zip(best, surest, found, strict=True)
+        ]
 
 
 def pieces(inputs: Tensors) -> list[Piece]:
@@ -192,9 +199,16 @@ def pieces(inputs: Tensors) -> list[Piece]:
         end = first_token + len(inside)
         if number + 1 < len(firsts):
             end -= (end - firsts[number + 1] + 1) // 2
-        for place in inside[begin - first_token : end - first_token].tolist():
-            start, stop = offsets[number, place].tolist()
-            found.append(Piece(scores[number, place], start, stop, int(words[number, place])))
+        wanted = inside[begin - first_token : end - first_token]
+        found += [
+            Piece(own, start, stop, word)
+            for own, (start, stop), word in zip(
+                scores[number, wanted],
+                offsets[number, wanted].tolist(),
+                words[number, wanted].tolist(),
+                strict=True,
+            )
+        ]
         begin = end
     return found
 
@@ -213,7 +227,7 @@ def grouped(spans: Iterable[Span]) -> list[Span]:
         else:
             groups.append((kind, [span]))
     return [
-        Span(kind, float(np.mean([s.score for s in same])), same[0].begin, same[-1].end)
+        Span(kind, sum(s.score for s in same) / len(same), same[0].begin, same[-1].end)
         for kind, same in groups
     ]
 

@@ -102,7 +102,12 @@ class TokenizerInstance:
         )
 
     def _check_windows(self, windows: int, rows: int) -> None:
-        """What comes next takes so many rows at once."""
+        """What comes next takes so many rows at once; without a batch dimension, one."""
+        if windows > 1 and not self._writer.batches:
+            raise InvalidInput(
+                f"the text makes {windows} windows, and this model takes one row at a time"
+                " (max_batch_size: 0); send long_text=truncate, or send it in parts"
+            )
         if rows > 1 and windows > max(rows, self._fit.max_windows):
             raise InvalidInput(
                 f"the {rows} texts of the request make {windows} windows and at most"

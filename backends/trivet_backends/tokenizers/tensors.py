@@ -57,7 +57,7 @@ class Writer:
         }
         self._vocabulary = vocabulary
         self._tables = {name: table for name, table in tables.items() if name in names}
-        self._batches = batches
+        self.batches = batches
 
     @property
     def tells_windows(self) -> bool:
@@ -72,7 +72,7 @@ class Writer:
         Raises InvalidInput for a text without a mask token where mask_positions is asked for.
         """
         arrays = {name: table(rows) for name, table in self._tables.items()}
-        return arrays if self._batches else {name: array[0] for name, array in arrays.items()}
+        return arrays if self.batches else {name: array[0] for name, array in arrays.items()}
 
     def _input_ids(self, rows: Sequence[Tokens]) -> np.ndarray:
         return padded([row.ids for row in rows], self._vocabulary.pad_id)

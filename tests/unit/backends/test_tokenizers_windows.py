@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.harness import head_checkpoints
+from tests.harness.head_reference import needs_transformers
 from trivet.backend.contract import Answer, Batch, LoadContext, Rows
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import InvalidConfig, ServeError
@@ -19,17 +20,21 @@ from trivet_backends.tokenizers.instance import TokenizerInstance
 
 MAX_TOKENS = 12
 INT64 = ("input_ids", "attention_mask", "token_type_ids", "offsets", "sequence_ids", "window")
+TOLD = ("input_ids", "token_type_ids", "offset_mapping")
 PASSAGE = "a b c d e f g h i j k l"
 
 
 def instance(
-    folder: Path, outputs: tuple[str, ...] = (*INT64, "texts"), **parameters: str
+    folder: Path,
+    outputs: tuple[str, ...] = (*INT64, "texts"),
+    max_batch_size: int = 8,
+    **parameters: str,
 ) -> TokenizerInstance:
     head_checkpoints.tokenizer().save(str(folder / "tokenizer.json"))
     config = ModelConfig(
         name="m",
         backend="tokenizers",
-        max_batch_size=8,
+        max_batch_size=max_batch_size,
         inputs=tuple(
             TensorSpec(name=name, datatype="BYTES", dims=(1,)) for name in ("TEXT", "TEXT_PAIR")
         ),
@@ -92,6 +97,40 @@ def test_windows_are_those_of_hugging_faces_tokenizers(seed: int) -> None:
             assert window.ids == encoding.ids
             assert window.type_ids == encoding.type_ids
             assert [window.encoding.offsets[i] for i in window.kept] == encoding.offsets
+
+
+@needs_transformers
+def test_pairs_and_windows_are_those_of_transformers_bert_tokenizer() -> None:
+    import transformers
+
+    vocabulary = {word: number for number, word in enumerate(head_checkpoints.VOCABULARY)}
+    reference = transformers.BertTokenizer(vocab=vocabulary)
+    rng, own = random.Random(9), head_checkpoints.tokenizer()
+    for number in range(200):
+        text, pair = odd_text(rng, rng.randint(1, 5)), odd_text(rng, rng.randint(1, 30))
+        most, windows_asked = rng.randint(40, 60), number % 2 == 0
+        encoder = Encoder(own, Limits(max_tokens=most, max_text_bytes=10**6), places=True)
+        kind = LongText.WINDOW if windows_asked else LongText.TRUNCATE
+        fit = Fit(long_text=kind, most=most, stride=5, max_windows=99)
+        (found,) = encoder.encode([encoder.read(text.encode(), "", fit, pair=pair.encode())])
+        told = reference(
+            text,
+            pair,
+            truncation="only_second" if windows_asked else "longest_first",
+            max_length=most,
+            stride=5 if windows_asked else 0,
+            return_overflowing_tokens=windows_asked,
+            return_offsets_mapping=True,
+        )
+        rows = (
+            zip(*(told[name] for name in TOLD), strict=True)
+            if windows_asked
+            else [[told[name] for name in TOLD]]
+        )
+        assert isinstance(found, list), found
+        for window, (ids, types, offsets) in zip(found, rows, strict=True):
+            assert (window.ids, window.type_ids) == (ids, types)
+            assert [window.encoding.offsets[i] for i in window.kept] == offsets
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -195,6 +234,14 @@ def test_too_many_windows_are_refused(tmp_path: Path) -> None:
         "the 2 texts of the request make 6 windows and at most 4 are computed at once; send fewer"
         " rows in a request"
     )
+
+
+def test_windows_of_a_model_that_takes_one_row_are_refused(tmp_path: Path) -> None:
+    one = instance(tmp_path, max_batch_size=0)
+    inputs = {"TEXT": np.array([PASSAGE.encode()], object)}
+    (answer,) = one.execute(Batch([Rows(inputs, {"long_text": "window"})], lambda: 0))
+    assert isinstance(answer, ServeError)
+    assert answer.message.startswith("the text makes 2 windows, and this model takes one row")
 
 
 def test_windows_that_nobody_puts_together_are_refused(tmp_path: Path) -> None:

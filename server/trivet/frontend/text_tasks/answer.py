@@ -11,6 +11,10 @@ from trivet_protos.generated import text_pb2 as pb
 QUESTION = "QUESTION"
 PASSAGE = "PASSAGE"
 
+# Characters of passages that a call makes the server read: as many as a large message brings where
+# each question has its own. Without a bound a small message would keep it busy for hours.
+MAX_SHARED = 1 << 26
+
 Item = tuple[str, str]
 
 
@@ -22,6 +26,11 @@ def _items(asked: pb.AnswerRequest) -> list[Item]:
             " each question, or one for all"
         )
     shared = len(passages) == 1
+    if shared and len(questions) * len(passages[0]) > MAX_SHARED:
+        raise InvalidInput(
+            f"Answer: {len(questions)} questions on one passage of {len(passages[0])} characters"
+            f" are more than {MAX_SHARED} characters to read; send fewer questions in a call"
+        )
     return [(q, passages[0] if shared else passages[i]) for i, q in enumerate(questions)]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trivet.errors import InvalidInput
-from trivet.frontend.text_tasks.answer import ANSWER
+from trivet.frontend.text_tasks.answer import ANSWER, MAX_SHARED
 from trivet.frontend.text_tasks.classify import CLASSIFY
 from trivet.frontend.text_tasks.next_sentence import NEXT_SENTENCE
 from trivet.frontend.text_tasks.tag_tokens import TAG_TOKENS
@@ -83,6 +83,13 @@ def test_one_passage_is_for_all_questions() -> None:
     asked = pb.AnswerRequest(questions=["a", "b"], passages=["p"])
     assert ANSWER.items(asked) == [("a", "p"), ("b", "p")]
     assert read(ANSWER.inputs(("a", "p"))) == {"QUESTION": [["a"]], "PASSAGE": [["p"]]}
+
+
+def test_a_passage_for_many_questions_is_bounded_by_what_has_to_be_read() -> None:
+    passage = "p" * (MAX_SHARED // 1000 + 1)
+    assert len(ANSWER.items(pb.AnswerRequest(questions=["q"] * 999, passages=[passage]))) == 999
+    with pytest.raises(InvalidInput, match="send fewer questions in a call"):
+        ANSWER.items(pb.AnswerRequest(questions=["q"] * 1000, passages=[passage]))
 
 
 @pytest.mark.parametrize(
