@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -295,6 +296,31 @@ def test_an_instances_threads_are_its_own() -> None:
         thread.start()
         thread.join()
     assert found == [1, 2]
+
+
+def test_threads_sleep_while_they_wait_unless_the_operator_says_how(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    TorchBackend().gpus(ModelConfig(name="m"))
+    assert os.environ["GOMP_SPINCOUNT"] == "2000"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    TorchBackend().gpus(ModelConfig(name="m"))
+    assert "GOMP_SPINCOUNT" not in os.environ
+
+
+def test_an_exported_program_gives_its_weights_back_when_it_is_closed(tmp_path: Path) -> None:
+    torch_artifacts.write_exported_pooling(tmp_path)
+    model = open_model(tmp_path)
+    held = model._runner._model
+    assert held is not None
+    weights = list(held._module.parameters())  # type: ignore[attr-defined]
+    assert sum(tensor.numel() for tensor in weights) > 0
+    model.close()
+    model.close()
+    assert sum(tensor.numel() for tensor in weights) == 0
 
 
 def test_a_closed_model_runs_nothing(tmp_path: Path) -> None:
