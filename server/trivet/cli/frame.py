@@ -18,7 +18,8 @@ WRONG_USE = 2  # of the command line, or a file it reads
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
-ORDER = ("serve", "build", "ls", "check", "infer", "bench", "stub", "demo")  # as met; then by name
+# As a person meets them; then by name.
+ORDER = ("serve", "build", "finetune", "ls", "check", "infer", "bench", "stub", "demo")
 
 ABOUT = """\
 trivet serves models of the BERT family over gRPC: text in, answers out.
