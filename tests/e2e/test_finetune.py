@@ -30,7 +30,7 @@ def test_what_was_learned_is_served_next_without_a_dropped_request(tmp_path: Pat
     def finetune(run: str, *flags: str) -> None:
         places = ["--train", rows, "--output", tmp_path / run, "--cache", tmp_path / "cache"]
         publishing = ["--model-repository", models, "--name", "mood"]
-        typed = [checkpoint, "--task", "classify", *places, *publishing]
+        typed: list[str | Path] = [checkpoint, "--task", "classify", *places, *publishing]
         assert trained(*typed, *flags) == 0
 
     finetune("first", "--epochs=1", "--learning-rate=1e-6", "--pooling=mean")
