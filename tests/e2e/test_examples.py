@@ -21,15 +21,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert package, "make setup installs the MiniLM checkpoint"
     assert package.origin
     into = tmp_path_factory.mktemp("examples")
-    _build(Path(package.origin).parent / "model", into, "minilm", "embed")
+    _build(
+        Path(package.origin).parent / "model", into, "minilm", "embed", also="tokenize,similarity"
+    )
     checkpoint = ROOT / "model_repository" / "checkpoints" / "minilm-mlm"
     _build(checkpoint, into, "minilm_mlm", "fill_mask")
     return into
 
 
-def _build(checkpoint: Path, into: Path, name: str, task: str) -> None:
+def _build(checkpoint: Path, into: Path, name: str, task: str, also: str = "") -> None:
     command = [sys.executable, "-m", "trivet", "build", str(checkpoint)]
     command += ["--model-repository", str(into), "--name", name, "--task", task]
+    command += ["--also", also] if also else []
     built = subprocess.run([*command, "--pipeline", task], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
 

@@ -105,7 +105,10 @@ def test_the_server_describes_itself(peer: triton.InferenceServerClient) -> None
     assert peer.get_server_metadata().name == "triton"
     metadata = peer.get_model_metadata("fill_mask", as_json=True)
     assert metadata["platform"] == "ensemble"
-    assert metadata["inputs"] == [{"name": "TEXT", "datatype": "BYTES", "shape": ["-1", "1"]}]
+    assert metadata["inputs"] == [
+        {"name": "TEXT", "datatype": "BYTES", "shape": ["-1", "1"]},
+        {"name": "TARGET", "datatype": "BYTES", "shape": ["-1", "-1"]},
+    ]
     assert [spec["name"] for spec in metadata["outputs"]] == [
         "TOKEN",
         "TOKEN_ID",
