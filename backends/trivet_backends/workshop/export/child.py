@@ -21,7 +21,7 @@ from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.build_file import Json
 from trivet_backends.workshop.checkpoint import read_checkpoint
 from trivet_backends.workshop.export.formats import WAYS, ExportFormat
-from trivet_backends.workshop.export.source import Source
+from trivet_backends.workshop.export.source import Source, read_source
 from trivet_backends.workshop.options import GraphOptions, Pooling, Task
 
 _RESULT, _INPUTS, _OUTPUTS, _LOG = "result.json", "inputs.npz", "outputs.npz", "log.txt"
@@ -133,7 +133,7 @@ def _job(told: Mapping[str, Any]) -> Job:
 
 def _source(job: Job) -> Source:
     checkpoint = read_checkpoint(job.checkpoint, job.options.task)
-    return Source(checkpoint=checkpoint, weights=checkpoint.weights(), options=job.options)
+    return read_source(checkpoint, job.options)
 
 
 def _inspect(job: Job) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trivet_backends.workshop import names
 from trivet_backends.workshop.bert_config import BertConfig
 from trivet_backends.workshop.checkpoint import Checkpoint
 from trivet_backends.workshop.graph import heads
@@ -17,16 +18,24 @@ from trivet_backends.workshop.tensor_files import Float32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One checkpoint, read; weights are float32 by canonical name."""
+    """One checkpoint, read."""
 
     checkpoint: Checkpoint
-    weights: Mapping[str, Float32]
+    weights: Mapping[str, Float32]  # float32 by canonical name, those that the head needs
     options: GraphOptions
 
     @property
     def config(self) -> BertConfig:
         """The geometry."""
         return self.checkpoint.config
+
+
+def read_source(checkpoint: Checkpoint, options: GraphOptions) -> Source:
+    """Read the weights. Raises InvalidConfig if a file breaks while it is read."""
+    weights = checkpoint.weights()
+    if options.task is Task.EMBED:  # the checkpoint may have a fill-mask head, too
+        weights = {name: weights[name] for name in names.encoder_shapes(checkpoint.config)}
+    return Source(checkpoint=checkpoint, weights=weights, options=options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

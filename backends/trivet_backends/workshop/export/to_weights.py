@@ -73,12 +73,13 @@ def compare_safetensors(source: Source, folder: Path) -> float:
     from trivet_backends.workshop.checkpoint import read_checkpoint
 
     found = read_checkpoint(folder, source.options.task).weights()
+    expected = source.checkpoint.weights()
     missing = [
         name
-        for name, array in source.weights.items()
+        for name, array in expected.items()
         if name not in found or found[name].shape != array.shape
     ]
     if missing:
         cure = "nothing was written; this is a fault of trivet"
         raise InvalidConfig([Fault(f"{WEIGHTS}: {missing[0]}", "is not as in the source", cure)])
-    return max(float(np.abs(found[name] - a).max()) for name, a in source.weights.items())
+    return max(float(np.abs(found[name] - a).max()) for name, a in expected.items())
