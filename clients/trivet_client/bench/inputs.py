@@ -15,6 +15,7 @@ from trivet_client.values import ModelMetadata, TensorMetadata
 from trivet_protos.wire import numpy_dtype
 
 TEXT = "TEXT"  # the name of a pipeline's text input
+TARGET = "TARGET"  # and of the one for words that fill-mask is restricted to, mostly left out
 
 
 def texts_of_file(path: Path) -> list[str]:
@@ -39,8 +40,9 @@ def grouped(texts: Sequence[str], size: int) -> list[tuple[str, ...]]:
 
 
 def takes_text(metadata: ModelMetadata) -> bool:
-    """Whether text is all that a model takes."""
-    return [(spec.name, spec.datatype) for spec in metadata.inputs] == [(TEXT, "BYTES")]
+    """Whether text is all that a model needs."""
+    needed = [(spec.name, spec.datatype) for spec in metadata.inputs if spec.name != TARGET]
+    return needed == [(TEXT, "BYTES")]
 
 
 def fills_masks(metadata: ModelMetadata) -> bool:
@@ -52,7 +54,7 @@ def text_tensors(
     requests: Sequence[Sequence[str]], metadata: ModelMetadata
 ) -> list[Mapping[str, np.ndarray]]:
     """Texts as a model's input TEXT: one row each where it has a batch dimension."""
-    (spec,) = metadata.inputs
+    (spec,) = (spec for spec in metadata.inputs if spec.name == TEXT)
     inner = (1,) * (len(spec.shape) - 1)
     return [
         {spec.name: np.array(list(texts), object).reshape((len(texts), *inner))}
