@@ -42,7 +42,7 @@ setup: .venv/trivet ## make the environment .venv from the lock file
 extras: .venv/extras ## add what only some backends and tools need
 
 .venv/extras: .venv/trivet .lock/extras.txt .lock/torch.txt
-	@echo "Installing the extras (about 600 MB to download, once, and PyTorch)"
+	@echo "Installing the extras (about 700 MB to download, once, and PyTorch)"
 	@$(BIN)/pip install --disable-pip-version-check --progress-bar on --no-deps --require-hashes -r .lock/extras.txt | $(SHORTER)
 	@$(BIN)/pip install --disable-pip-version-check --progress-bar on $(TORCH) -r .lock/torch.txt | $(SHORTER)
 	@touch $@
