@@ -31,8 +31,7 @@ examples:
   trivet tune embed --model-repository models --rate 200 --p99-ms 20 --texts texts.txt
   trivet tune minilm --model-repository models --concurrency 16 --dry-run
 
-exit status: 0 written, or found and not to be written; 1 nothing meets the bound, or what is wrong
-is told.
+exit status: 0 written, or found and not to be written; 1 nothing meets the bound; 2 refused.
 """
 
 _PACKAGES = ("grpc", "rich")

@@ -96,9 +96,9 @@ def _with_instances(text: str, count: int) -> str:
 
 
 def _with_parameter(text: str, key: str, value: str) -> str:
-    quoted = f'"{re.escape(key)}"'
+    quoted = f"[\"']{re.escape(key)}[\"']"
     found = re.compile(
-        rf'(key\s*:\s*{quoted}\s*,?\s*value\s*:?\s*\{{\s*string_value\s*:\s*)"[^"]*"'
+        rf'(key\s*:\s*{quoted}\s*,?\s*value\s*:?\s*\{{\s*string_value\s*:\s*)(?:"[^"]*"|\'[^\']*\')'
     )
     if value:
         changed, count = found.subn(rf'\g<1>"{value}"', text)

@@ -65,7 +65,7 @@ def tune(options: TuneOptions, announce: Announce) -> Outcome:
         config=configs[best.candidate] if best else "",
         date=datetime.now(UTC),
     )
-    return _written(options, subject, text, found)
+    return written(options, subject, text, found)
 
 
 def shortfall(evidence: Evidence) -> str:
@@ -130,7 +130,8 @@ def _beside(repository: Path) -> Path | None:
     return parent if os.access(parent, os.W_OK) else None
 
 
-def _written(options: TuneOptions, subject: Subject, text: str, found: Evidence) -> Outcome:
+def written(options: TuneOptions, subject: Subject, text: str, found: Evidence) -> Outcome:
+    """Write what was found where it belongs. text: the config the search began with."""
     if found.winner is None:
         return Outcome(evidence=found, written=None, note=shortfall(found))
     if options.dry_run:
