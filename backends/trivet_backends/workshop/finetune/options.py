@@ -62,7 +62,7 @@ class PublishOptions:
     """Where the best model goes."""
 
     repository: Path
-    name: str | None
+    name: str
     pipeline: str | None
     precision: str = "fp32"
     format: str = "onnx"

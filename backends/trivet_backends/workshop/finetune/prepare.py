@@ -16,6 +16,7 @@ from trivet_backends.workshop.finetune.data import read_examples
 from trivet_backends.workshop.finetune.display import Display
 from trivet_backends.workshop.finetune.encode import Encoded, Encoder, Masking
 from trivet_backends.workshop.finetune.examples import HeadTask
+from trivet_backends.workshop.finetune.in_place import check_labels
 from trivet_backends.workshop.finetune.options import FinetuneOptions
 from trivet_backends.workshop.finetune.split import Parts
 
@@ -52,6 +53,8 @@ def prepare(options: FinetuneOptions, display: Display) -> Prepared:
         f"rows: {len(parts.training):,} to learn from, {len(parts.validation):,} to judge by"
     )
     labels, weights = _labels(options, parts, display)
+    if options.publish:
+        check_labels(options.publish.repository, options.publish.name, labels)
     encoder = Encoder(
         tokenizer=checkpoint.folder / TOKENIZER,
         task=options.task,

@@ -104,6 +104,11 @@ def test_a_head_on_a_frozen_encoder(
     encoder = [name for name in before if not name.startswith("cls.")]
     assert all(np.array_equal(trained[name], before[name]) for name in encoder)
 
+    capsys.readouterr()
+    flipped = [f"--model-repository={models}", "--name=mood", "--labels=low,high"]
+    run("classify", rows, *flipped, output="flipped", status=2)
+    assert "models/mood: is served with the labels high, low" in capsys.readouterr().err
+
     (features, more) = sorted((tmp_path / "cache").iterdir())
     stamps = [(folder / "features.npy").stat().st_mtime_ns for folder in (features, more)]
     again = run("classify", rows, *flags, "--seed=0", "--dropout=0.2", output="again")
