@@ -101,9 +101,9 @@ def quantized(
     inner = 1 - channel_axis if per_channel else None
     lowest = np.minimum(weights.min(inner, keepdims=True), 0)
     highest = np.maximum(weights.max(inner, keepdims=True), 0)
-    if symmetric:
+    if symmetric:  # 127 levels on each side of the one in the middle, which is 128
         highest = np.maximum(highest, -lowest)
-        lowest = -highest
+        lowest = -highest * (128 / 127)
     scale = ((highest - lowest) / _LEVELS).astype(np.float32)
     scale[scale == 0] = 1  # a channel of zeros
     zero = np.clip(np.rint(-lowest / scale), 0, _LEVELS)

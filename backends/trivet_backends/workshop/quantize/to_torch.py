@@ -10,8 +10,10 @@ import numpy as np
 
 from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.checkpoint import read_checkpoint
-from trivet_backends.workshop.options import GraphOptions
+from trivet_backends.workshop.options import GraphOptions, Task
 from trivet_backends.workshop.quantize.options import Weights
+
+_WORDS = "embeddings.word_embeddings"
 
 
 def write_dynamic(
@@ -21,7 +23,7 @@ def write_dynamic(
     sample: Mapping[str, np.ndarray],
     target: Path,
 ) -> None:
-    """8-bit weights of dense layers and tables, activations rounded per batch; traced."""
+    """8-bit weights of dense layers and the words' table, activations rounded per batch; traced."""
     import torch
     from torch.ao import quantization
 
@@ -37,12 +39,14 @@ def write_dynamic(
         if weights.per_channel
         else quantization.default_dynamic_qconfig
     )
-    tables = quantization.float_qparams_weight_only_qconfig
+    parts: dict[object, object] = {torch.nn.Linear: dense}
+    if options.task is not Task.FILL_MASK:  # its decoder multiplies with the table, too
+        parts[_WORDS] = quantization.float_qparams_weight_only_qconfig
     inputs = tuple(torch.from_numpy(array) for array in sample.values())
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # advice to move on from what is asked for
         small = quantization.quantize_dynamic(
             plain_bert(read.config, read.weights(), options).eval(),
-            {torch.nn.Linear: dense, torch.nn.Embedding: tables},
+            parts,
         )
         torch.jit.save(torch.jit.trace(small, inputs, check_trace=False), target)
