@@ -11,12 +11,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.harness.head_checkpoints import NER_LABELS, write_head_checkpoint
+from tests.harness.openvino_artifacts import needs_openvino
 from trivet.errors import InvalidConfig
 from trivet_backends.workshop.build import build
 from trivet_backends.workshop.checkpoint import read_checkpoint
 from trivet_backends.workshop.entry import Published
 from trivet_backends.workshop.heads import HEADS, Scoring, read_labels
-from trivet_backends.workshop.options import BuildOptions, Precision, Task
+from trivet_backends.workshop.options import BuildOptions, Format, Precision, Task
 from trivet_backends.workshop.parity import BARS, OPENVINO_BARS
 
 
@@ -40,6 +41,15 @@ def test_config_json_tells_what_a_head_was_trained_for(tmp_path: Path, task: Tas
     assert names == ["tiny_tokenizer", "tiny", *last, task.value]
     encoder = published[1]
     assert float(str(encoder.build.measured["max_difference"])) < 1e-4
+
+
+@needs_openvino
+def test_heads_are_built_for_openvino_in_8_bits(tmp_path: Path) -> None:
+    checkpoint = write_head_checkpoint(tmp_path / "tiny", Task.TAG_TOKENS)
+    published = built(checkpoint, tmp_path, format=Format.OPENVINO, precisions=(Precision.INT8,))
+    encoder = published[1]
+    assert set(encoder.build.files) == {"model.bin", "model.xml"}
+    assert float(str(encoder.build.measured["least_cosine"])) > 0.99
 
 
 @pytest.mark.parametrize("task", HEADS)
