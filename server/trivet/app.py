@@ -18,10 +18,11 @@ from trivet import plugins
 from trivet.backend.gpus import devices
 from trivet.clock import SystemClock
 from trivet.config_file import Faults
-from trivet.errors import InvalidConfig
+from trivet.errors import Fault, InvalidConfig
 from trivet.frontend.access import Access, Restriction, guarded
 from trivet.frontend.access_rules import Group
 from trivet.frontend.access_tokens import TokenFile
+from trivet.frontend.counted import counted
 from trivet.frontend.extras import Extras
 from trivet.frontend.forwarding import HeaderForwarder
 from trivet.frontend.limits import Limits
@@ -34,9 +35,14 @@ from trivet.repository.options import ControlOptions
 from trivet.repository.registry import Registry
 from trivet.scheduling.rate_limit import Limit, check_limits
 from trivet.scheduling.resources import ResourcePool
+from trivet.status.sources import Sources
+from trivet.telemetry.calls import Calls
+from trivet.telemetry.gpus import Gpus
+from trivet.telemetry.host import Host
 from trivet.telemetry.logs import Log
 from trivet.telemetry.trace_settings import TraceSettings
 from trivet.telemetry.tracing import Tracer
+from trivet.transport.http import Application, HttpOptions, serving_http
 from trivet.transport.options import Options, exposure
 from trivet.transport.serving import serving
 
@@ -44,6 +50,16 @@ log = logging.getLogger(__name__)
 
 # Seconds. An engine that is still busy by then computes for callers who were cut off already.
 UNLOAD_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """What is told over HTTP. cpu, gpu: figures of the machine, looked at every `interval_ms`."""
+
+    http: HttpOptions = field(default_factory=HttpOptions)
+    cpu: bool = True
+    gpu: bool = True
+    interval_ms: float = 2000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +82,7 @@ class ServerConfig:
     limits: Limits = field(default_factory=Limits)  # of what a request may consist
     trace: TraceSettings = field(default_factory=TraceSettings)
     log: Log = field(default_factory=Log)  # of this process, started already
+    metrics: MetricsConfig | None = None  # None: nothing is told over HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,7 @@ class App:
 
     grpc_port: int
     registry: Registry
+    metrics_port: int | None = None  # None: there is none
 
 
 @asynccontextmanager
@@ -89,6 +107,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         cores = len(os.sched_getaffinity(0))
         registry = Registry()
         cache = ResponseCache(config.cache_bytes) if config.cache_bytes else None
+        resources = _resources(config.rate_limits)
         manager = Manager(
             config.repositories,
             registry,
@@ -98,36 +117,74 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             cores,
             cache=cache,
             hold_until=config.hold_until,
-            resources=_resources(config.rate_limits),
+            resources=resources,
         )
         control = Control(manager, clock, config.control)
         await control.scan()
+        draining, access = asyncio.Event(), _access(config, clock)
+        started, calls = asyncio.Event(), Calls(clock) if config.metrics else None
+        metrics_port = None
+        if config.metrics and calls:  # the last to go: until then it tells how far the stop has got
+            sources = Sources(
+                registry=registry,
+                started=started,
+                draining=draining,
+                clock=clock,
+                calls=calls,
+                cache=cache,
+                resources=resources,
+                host=Host() if config.metrics.cpu else None,
+                gpus=Gpus() if config.metrics.gpu else None,
+                interval_ms=config.metrics.interval_ms,
+            )
+            stack.callback(sources.close)
+            http = serving_http(_pages(sources, access), config.metrics.http)
+            metrics_port = await stack.enter_async_context(http)
         stack.push_async_callback(_unload, control)
-        draining = asyncio.Event()
         tracer = Tracer(clock, config.trace)
         stack.callback(tracer.close)
         table = methods(
             registry,
             draining=draining,
             server_name=config.server_name,
-            extras=_extras(config, tracer),
+            extras=_extras(config, tracer, calls),
             control=control,
         )
-        table = guarded(table, _access(config, clock))
+        table = counted(guarded(table, access), calls)
         port = await stack.enter_async_context(serving(table, config.grpc))
         for danger in exposure(config.grpc, tokens=config.token_file is not None):
             address = config.grpc.address(port)
             log.warning("open_to_the_network", extra={"address": address, "danger": danger})
+        if config.metrics and metrics_port is not None:
+            _warn_of_exposure(config.metrics.http.listener, metrics_port)
         stack.callback(draining.set)
         faults = await control.start(quiet=config.exit_on_error)
         if faults and config.exit_on_error:
             raise InvalidConfig(faults)
+        started.set()
         watching = asyncio.create_task(control.watch())
         stack.callback(watching.cancel)
-        yield App(port, registry)
+        yield App(port, registry, metrics_port)
 
 
-def _extras(config: ServerConfig, tracer: Tracer) -> Extras:
+def _pages(sources: Sources, access: Access) -> Application:
+    """Raises InvalidConfig if what writes them is not installed."""
+    try:
+        from trivet.status.pages import pages
+    except ModuleNotFoundError as error:
+        cure = "pip install 'trivet[server]', or serve with --allow-metrics=false"
+        raise InvalidConfig([Fault("--allow-metrics", f"{error.name} is missing", cure)]) from None
+    return pages(sources, access)
+
+
+def _warn_of_exposure(listener: Options, port: int) -> None:
+    if not listener.is_local:
+        danger = "what the server does can be read on its way; keep the port inside your network"
+        extra = {"address": listener.address(port), "danger": danger}
+        log.warning("open_to_the_network", extra=extra)
+
+
+def _extras(config: ServerConfig, tracer: Tracer, calls: Calls | None) -> Extras:
     """Raises InvalidConfig for a pattern that is no regular expression."""
     pattern = config.header_forward_pattern
     return Extras(
@@ -136,6 +193,7 @@ def _extras(config: ServerConfig, tracer: Tracer) -> Extras:
         tracer=tracer,
         log=config.log,
         limits=config.limits,
+        calls=calls,
     )
 
 

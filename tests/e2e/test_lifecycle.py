@@ -256,7 +256,7 @@ def starting(repository: Path) -> Iterator[tuple[subprocess.Popen[str], str, Hea
     options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
     with (
         subprocess.Popen(
-            [*command, "--grpc-port", port, "--transport", chosen()],
+            [*command, "--grpc-port", port, "--transport", chosen(), "--allow-metrics=false"],
             stdout=subprocess.PIPE,
             text=True,
         ) as process,
@@ -340,7 +340,11 @@ def test_with_exit_on_error_off_the_good_models_serve_and_the_bad_say_why(
 def test_by_default_a_faulty_model_ends_the_start_and_every_fault_is_told(half_good: Path) -> None:
     command = [sys.executable, "-m", "trivet", "serve", "--model-repository", str(half_good)]
     ended = subprocess.run(
-        [*command, "--grpc-port", "0"], capture_output=True, text=True, timeout=30, check=False
+        [*command, "--grpc-port", "0", "--allow-metrics=false"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert ended.returncode == 2
     assert "serving on" not in ended.stdout

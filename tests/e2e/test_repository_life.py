@@ -404,7 +404,10 @@ def test_the_start_says_what_a_flag_asks_for_and_there_is_not(tmp_path: Path) ->
 
     def told(*flags: str) -> str:
         ended = subprocess.run(
-            [*command, "--grpc-port=0", *flags], capture_output=True, text=True, timeout=30
+            [*command, "--grpc-port=0", "--allow-metrics=false", *flags],
+            capture_output=True,
+            text=True,
+            timeout=30,
         )
         assert ended.returncode == 2
         return ended.stderr

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.harness.transports import chosen
 
+METRICS = re.compile(r"metrics on (http://\S+)")
 READY = re.compile(r"serving on (unix:\S+|\S+:\d+)")
 STOP_SECONDS = 30
 
@@ -23,6 +24,7 @@ class ServerProcess:
 
     address: str
     process: subprocess.Popen[str]
+    metrics: str | None = None  # the page's address
 
     @property
     def rss_mb(self) -> float:
@@ -48,10 +50,13 @@ class ServerProcess:
 def serving(repository: Path, *flags: str, log: Path | None = None) -> Iterator[ServerProcess]:
     """Serve until the block ends; the process is gone afterwards, whatever happened.
 
-    log: where the server's stderr goes; None leaves it with the caller's.
+    log: where the server's stderr goes; None leaves it with the caller's. Metrics are off unless a
+    flag speaks of them: their port is fixed, and tests are many.
     """
     command = [sys.executable, "-m", "trivet", "serve", "--model-repository", str(repository)]
     stderr = log.open("w") if log else None
+    if not any("metrics" in flag for flag in flags):
+        flags = (*flags, "--allow-metrics=false")
     process = subprocess.Popen(
         [*command, "--grpc-port", "0", "--transport", chosen(), *flags],
         stdout=subprocess.PIPE,
@@ -59,7 +64,8 @@ def serving(repository: Path, *flags: str, log: Path | None = None) -> Iterator[
         text=True,
     )
     try:
-        yield ServerProcess(_address(process), process)
+        metrics, address = _addresses(process)
+        yield ServerProcess(address, process, metrics)
     finally:
         if process.poll() is None:
             process.terminate()
@@ -74,9 +80,12 @@ def serving(repository: Path, *flags: str, log: Path | None = None) -> Iterator[
             stderr.close()
 
 
-def _address(process: subprocess.Popen[str]) -> str:
+def _addresses(process: subprocess.Popen[str]) -> tuple[str | None, str]:
     assert process.stdout
+    metrics = None
     for line in process.stdout:
+        if found := METRICS.search(line):
+            metrics = found[1]
         if found := READY.search(line):
-            return found[1]
+            return metrics, found[1]
     raise RuntimeError(f"the server ended with status {process.wait()} before it was ready")

@@ -89,6 +89,7 @@ def serving(repository: str) -> Iterator[Server]:
     """Serve a repository on a free port of this machine until the block ends."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         arguments = ["serve", "--model-repository", repository, "--grpc-port", "0"]
+        arguments += ["--metrics-port", "0"]  # free as well, should another server run already
         # Its own session: Ctrl-C in the terminal reaches the demo, which then stops the server in
         # order, instead of both at once.
         with _process(arguments, stderr=log, start_new_session=True) as process:

@@ -17,6 +17,7 @@ from trivet.cli.flags.cache import cache_bytes
 from trivet.cli.flags.groups import GROUPS
 from trivet.cli.flags.limits import request_limits
 from trivet.cli.flags.logs import started_log
+from trivet.cli.flags.metrics import metrics_config
 from trivet.cli.flags.model_control import control_options
 from trivet.cli.flags.options import grpc_options
 from trivet.cli.flags.rate_limit import rate_limits, without_effect
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         limits=request_limits(args),
         trace=trace_settings(args.trace_config or ()),
         log=started,
+        metrics=metrics_config(args),
     )
     return asyncio.run(_serve(config))
 
@@ -114,6 +116,9 @@ async def _serve(config: ServerConfig) -> int:
             await asyncio.wait((starting,))
             return 0
         app = starting.result()
+        if config.metrics and app.metrics_port is not None:
+            told = config.metrics.http.listener.address(app.metrics_port)
+            print(f"trivet: metrics on http://{told}/metrics", flush=True)
         print(f"trivet: serving on {config.grpc.address(app.grpc_port)}", flush=True)
         await stopping
         print("trivet: stopping; accepted requests are being finished", file=sys.stderr, flush=True)

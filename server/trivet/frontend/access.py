@@ -77,6 +77,15 @@ def guarded(methods: Methods, access: Access) -> Methods:
     return {name: _guarded(name, method, access) for name, method in methods.items()}
 
 
+def check_bearer(what: str, roles: frozenset[Role], access: Access, header: str) -> None:
+    """The same check for what is no method of gRPC. header: the value of `authorization`.
+
+    Raises Unauthenticated or PermissionDenied.
+    """
+    if access.tokens is not None and roles:
+        _check_token(what, Rule(None, roles), access.tokens, _token(header))
+
+
 def _guarded(name: str, method: Method, access: Access) -> Method:
     rule = rule_of(name)
     if not _needs(rule, access):

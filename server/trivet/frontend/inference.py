@@ -11,6 +11,7 @@ from typing import Any
 from trivet.errors import ServeError, Unimplemented
 from trivet.frontend.codec import fill_response, request_of, version_of
 from trivet.frontend.concurrency import MAX_IN_FLIGHT, answer_stream
+from trivet.frontend.counted import messages_of
 from trivet.frontend.delivery import NONE, Deliveries, deliveries_of
 from trivet.frontend.extras import Extras
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
@@ -18,6 +19,7 @@ from trivet.frontend.refusal import SHOWN_ID, infer_refusal, parse
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, Parameters
+from trivet.telemetry.calls import code_of
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _SERVICE = "/inference.GRPCInferenceService/"
@@ -46,6 +48,7 @@ class Inference:
         self._regions, self._forwarder = extras.regions, extras.forwarder
         self._tracer, self._limits = extras.tracer, extras.limits
         self._max_in_flight = max_in_flight
+        self._kind = messages_of(extras.calls, "ModelStreamInfer")
 
     def methods(self) -> Methods:
         return {
@@ -87,6 +90,8 @@ class Inference:
         try:
             asked = self._read(message)
         except Exception as error:
+            with self._kind.one() as one:
+                one.code = code_of(error)
             return _refused(error, in_band=in_band)
         if self._is_decoupled(asked):
             return self._many(asked, forwarded, in_band=in_band)
@@ -106,40 +111,44 @@ class Inference:
     async def _one(
         self, asked: pb.ModelInferRequest, forwarded: Parameters | None, *, in_band: bool
     ) -> bytes:
-        try:
-            answer = pb.ModelStreamInferResponse()
-            await self._infer(asked, answer.infer_response, forwarded, unary=False)
-            # One answer per request: each is its request's last.
-            answer.infer_response.parameters[_FINAL].bool_param = True
-            return answer.SerializeToString()
-        except Exception as error:
-            return _told(error, asked, in_band=in_band).SerializeToString()
+        with self._kind.one() as one:
+            try:
+                answer = pb.ModelStreamInferResponse()
+                await self._infer(asked, answer.infer_response, forwarded, unary=False)
+                # One answer per request: each is its request's last.
+                answer.infer_response.parameters[_FINAL].bool_param = True
+                return answer.SerializeToString()
+            except Exception as error:
+                one.code = code_of(error)
+                return _told(error, asked, in_band=in_band).SerializeToString()
 
     async def _many(
         self, asked: pb.ModelInferRequest, forwarded: Parameters | None, *, in_band: bool
     ) -> Answers:
         """The answers of a decoupled model to one request."""
-        try:
-            request, final = self._request(asked, forwarded), False
-            with self._registry.acquire(request.model, request.version) as model:
-                deliveries = self._deliveries(asked, model)
-                trace = self._tracer.sample(request) if self._tracer.on else None
-                async with aclosing(model.stream(request)) as responses:
-                    async for response in responses:
-                        answer = pb.ModelStreamInferResponse()
-                        fill_response(answer.infer_response, request, response, deliveries)
-                        final = response.final
-                        answer.infer_response.parameters[_FINAL].bool_param = final
-                        yield answer.SerializeToString()
-                if trace:
-                    trace.done(None, model.version)
-                if not final and _wants_empty_final(asked):
-                    yield _empty_final(asked, model.version)
-        except Exception as error:
-            failure = _told(error, asked, in_band=in_band)
-            # Whoever waits for a decoupled request's last answer waits for this one, too.
-            failure.infer_response.parameters[_FINAL].bool_param = True
-            yield failure.SerializeToString()
+        with self._kind.one() as one:
+            try:
+                request, final = self._request(asked, forwarded), False
+                with self._registry.acquire(request.model, request.version) as model:
+                    deliveries = self._deliveries(asked, model)
+                    trace = self._tracer.sample(request) if self._tracer.on else None
+                    async with aclosing(model.stream(request)) as responses:
+                        async for response in responses:
+                            answer = pb.ModelStreamInferResponse()
+                            fill_response(answer.infer_response, request, response, deliveries)
+                            final = response.final
+                            answer.infer_response.parameters[_FINAL].bool_param = final
+                            yield answer.SerializeToString()
+                    if trace:
+                        trace.done(None, model.version)
+                    if not final and _wants_empty_final(asked):
+                        yield _empty_final(asked, model.version)
+            except Exception as error:
+                one.code = code_of(error)
+                failure = _told(error, asked, in_band=in_band)
+                # Whoever waits for a decoupled request's last answer waits for this one, too.
+                failure.infer_response.parameters[_FINAL].bool_param = True
+                yield failure.SerializeToString()
 
     async def _infer(
         self,

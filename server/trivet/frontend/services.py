@@ -46,7 +46,7 @@ def methods(
         **SharedMemoryService(extras.regions).methods(),
         **Settings(registry, extras.tracer, extras.log).methods(),
         **RepositoryControl(registry, control).methods(),
-        **Text(registry, draining, extras.tracer, extras.limits).methods(),
+        **Text(registry, draining, extras.tracer, extras.limits, calls=extras.calls).methods(),
         **Cost(registry).methods(),
         **Health(registry, draining).methods(),
     }

@@ -16,6 +16,7 @@ import numpy as np
 
 from trivet.errors import InvalidInput
 from trivet.frontend.concurrency import MAX_IN_FLIGHT, answer_all, answer_stream
+from trivet.frontend.counted import messages_of
 from trivet.frontend.limits import Limits
 from trivet.frontend.method import Answers, BidiStream, Call, Method, Methods, Unary
 from trivet.frontend.refusal import parse, refusal, with_prefix
@@ -26,6 +27,7 @@ from trivet.frontend.text_tasks.vectors import Key, Vectors
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, InferResponse, Parameters, Tensors
+from trivet.telemetry.calls import Calls
 from trivet.telemetry.tracing import Tracer
 from trivet_protos.generated import text_pb2 as pb
 
@@ -44,13 +46,18 @@ class Text:
         tracer: Tracer,
         limits: Limits,
         max_in_flight: int = MAX_IN_FLIGHT,
+        calls: Calls | None = None,
     ) -> None:
-        """max_in_flight: texts of one call that are being answered at the same time."""
+        """max_in_flight: texts of one call that are being answered at the same time.
+
+        calls: where the messages of streams are counted.
+        """
         self._registry = registry
         self._draining = draining
         self._tracer = tracer
         self._limits = limits
         self._max_in_flight = max_in_flight
+        self._kinds = {task.name: messages_of(calls, task.name) for task in TASKS}
         self._vectors = Vectors()
         self._tokenizers: WeakKeyDictionary[Model, frozenset[str]] = WeakKeyDictionary()
 
@@ -69,13 +76,17 @@ class Text:
         return bytes(answer.SerializeToString())
 
     def _stream(self, task: Task[Any, Any], messages: AsyncIterator[bytes], call: Call) -> Answers:
+        kind = self._kinds[task.name]
+
         async def answer(message: bytes) -> bytes:
             answer = task.messages.stream_response()
-            try:
-                asked = parse(task.messages.stream_request, message)
-                await self._one(task, asked, answer)
-            except Exception as error:
-                _fill_error(answer.error, error, task.name)
+            with kind.one() as one:
+                try:
+                    asked = parse(task.messages.stream_request, message)
+                    await self._one(task, asked, answer)
+                except Exception as error:
+                    _fill_error(answer.error, error, task.name)
+                    one.code = answer.error.code
             return bytes(answer.SerializeToString())
 
         return answer_stream(

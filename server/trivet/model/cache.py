@@ -45,7 +45,12 @@ class ResponseCache:
         self._max_bytes = max_bytes
         self._entries: OrderedDict[tuple[int, bytes], _Entry] = OrderedDict()  # oldest use first
         self._size = 0
+        self.evictions = 0  # answers that made room for others
         self._owners = itertools.count()
+
+    @property
+    def max_bytes(self) -> int:
+        return self._max_bytes
 
     @property
     def size(self) -> int:
@@ -77,6 +82,7 @@ class ResponseCache:
         while self._size + size > self._max_bytes:
             _, oldest = self._entries.popitem(last=False)
             self._size -= oldest.size
+            self.evictions += 1
         self._entries[owner, key] = _Entry(_frozen(response), size)
         self._size += size
 

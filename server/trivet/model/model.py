@@ -13,9 +13,10 @@ from trivet.model.cache import CacheShare, key_of
 from trivet.model.labels import Labels
 from trivet.model.validation import Validator
 from trivet.request import InferRequest, InferResponse, Stages, Timings
-from trivet.scheduling.instances import Instances
+from trivet.scheduling.instances import Instances, Post
 from trivet.scheduling.scheduler import Scheduler, StreamScheduler
 from trivet.scheduling.supervision import WELL, Condition
+from trivet.telemetry.failures import reason_of
 from trivet.telemetry.statistics import Statistics
 
 
@@ -59,6 +60,21 @@ class Model:
         """Set when the condition changes next; a pipeline's never does."""
         return asyncio.Event() if self._instances is None else self._instances.changed
 
+    @property
+    def pending(self) -> int:
+        """Requests that wait for an instance."""
+        return self._scheduler.pending
+
+    @property
+    def posts(self) -> Sequence[Post]:
+        """What its batches run on; a pipeline has none."""
+        return () if self._instances is None else self._instances.posts
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether answers may come from the response cache."""
+        return self._cache is not None
+
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer one request.
 
@@ -78,9 +94,12 @@ class Model:
                     self.statistics.cache_was_hit(now_ns - started_ns, now_ns - looked_up_ns)
                     return kept
                 response = await self._missed(request, key, looked_up_ns, self._cache)
-        except BaseException:
-            self.statistics.request_failed(self._clock.now_ns() - started_ns)
+        except BaseException as error:
+            failed_ns = self._clock.now_ns() - started_ns
+            self.statistics.request_failed(failed_ns, reason_of(error))
             raise
+        if response.parameters and response.parameters.get("truncated"):
+            self.statistics.truncated += 1
         self.statistics.request_done(rows, self._clock.now_ns() - started_ns, response.stages)
         return response
 
@@ -99,8 +118,9 @@ class Model:
             async with aclosing(self._scheduler.stream(request, timings)) as responses:
                 async for response in responses:
                     yield response
-        except BaseException:
-            self.statistics.request_failed(self._clock.now_ns() - started_ns)
+        except BaseException as error:
+            failed_ns = self._clock.now_ns() - started_ns
+            self.statistics.request_failed(failed_ns, reason_of(error))
             raise
         total_ns = self._clock.now_ns() - started_ns
         self.statistics.request_done(rows, total_ns, Stages.of(timings))

@@ -53,6 +53,10 @@ class BatchScheduler:
         self._line = Line() if self._policy.preserve_ordering else None
         self._drivers = [asyncio.create_task(self._drive(post)) for post in instances.posts]
 
+    @property
+    def pending(self) -> int:
+        return self._queue.requests
+
     async def infer(self, request: InferRequest) -> InferResponse:
         """Raises QueueFull, Unavailable if its timeout expires in the queue or no instance is left,
         or what the model says.
@@ -129,18 +133,19 @@ class BatchScheduler:
         run = _runner(post.instance, post.executor)
         while True:
             slots = await post.next_batch(self._queue)
-            self._stamp_taken(slots)
+            post.begin(self._stamp_taken(slots))
             try:
                 await self._answer(slots, run)
             finally:
-                post.release()
+                post.release(self._clock.now_ns())
             post.has_answered()
             del slots  # the batch's arrays would live until the next one comes
 
-    def _stamp_taken(self, slots: Sequence[Slot]) -> None:
+    def _stamp_taken(self, slots: Sequence[Slot]) -> int:
         taken_ns = self._clock.now_ns()
         for slot in slots:
             slot.timings.queued_ns, slot.timings.taken_ns = slot.queued_ns, taken_ns
+        return taken_ns
 
     async def _answer(self, slots: Sequence[Slot], run: Run) -> None:
         batch = Batch([_rows_of(slot) for slot in slots], self._clock.now_ns)

@@ -71,6 +71,10 @@ class DecoupledScheduler:
         self._queue = RequestQueue(config, _ALONE, clock, hold_until)
         self._drivers = [asyncio.create_task(self._drive(post)) for post in instances.posts]
 
+    @property
+    def pending(self) -> int:
+        return self._queue.requests
+
     async def infer(self, request: InferRequest) -> InferResponse:
         """Raises Unimplemented: there may be no answer, or several."""
         raise Unimplemented(
@@ -131,12 +135,13 @@ class DecoupledScheduler:
         while True:
             (slot,) = await post.next_batch(self._queue)
             assert isinstance(slot, _StreamSlot)
+            post.begin(self._clock.now_ns())
             watcher = asyncio.create_task(self._take_from_idle_reader(slot.answers, post))
             try:
                 await self._run(slot, run, post)
             finally:
                 watcher.cancel()
-                post.release()
+                post.release(self._clock.now_ns())
             post.has_answered()
             del slot, watcher  # the request's arrays would live until the next one comes
 

@@ -43,6 +43,8 @@ class Post:
         self.executor = executor
         self.vacancy: Vacancy | None = None
         self._failures = 0  # deaths and attempts in a row
+        self._began_ns: int | None = None  # of the batch at hand
+        self._busy_ns = 0
 
     async def next_batch(self, queue: RequestQueue) -> list[Slot]:
         """Take a batch when one is due and the instance may run. Call `release` when it has run."""
@@ -50,8 +52,17 @@ class Post:
             return await queue.next_batch()
         return await permitted(self.permit, queue.wait_due, queue.take_due)
 
-    def release(self) -> None:
+    def begin(self, now_ns: int) -> None:
+        """The instance has a batch from now on."""
+        self._began_ns = now_ns
+
+    def busy_ns(self, now_ns: int) -> int:
+        """How long it had batches, the one at hand included."""
+        return self._busy_ns + (0 if self._began_ns is None else now_ns - self._began_ns)
+
+    def release(self, now_ns: int) -> None:
         """The batch was answered, one way or the other."""
+        self._busy_ns, self._began_ns = self.busy_ns(now_ns), None
         if self.permit is not None:
             self.permit.release()
 

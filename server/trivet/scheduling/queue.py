@@ -48,6 +48,11 @@ class RequestQueue:
     def __len__(self) -> int:
         return len(self._slots)
 
+    @property
+    def requests(self) -> int:
+        """How many wait; one in parts counts once."""
+        return self._sizes.total()
+
     def put_nowait(self, *slots: Slot) -> None:
         """Queue a request, or its parts. Call from the event loop.
 

@@ -6,7 +6,7 @@ One for all models of a server; touched from the event loop only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
 
@@ -101,6 +101,17 @@ class ResourcePool:
             self._members.remove(permit)
         self._recount()
         self.give_back(permit)
+
+    @property
+    def use(self) -> Mapping[Resource, tuple[int, int]]:
+        """Of each resource: how many permits there are, and how many are held."""
+        free = self._free()
+        return {name: (count, count - free[name]) for name, count in self._amounts.items()}
+
+    @property
+    def waiting(self) -> int:
+        """Instances that wait."""
+        return len(self._waiting)
 
     def turn_from(self, earliest: int) -> tuple[int, int]:
         """The turn of one that comes now and has had its turns up to `earliest`."""

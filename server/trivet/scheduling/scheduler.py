@@ -11,6 +11,10 @@ from trivet.request import InferRequest, InferResponse, Timings
 class Scheduler(Protocol):
     """Answers requests, in an order and company of its own choosing."""
 
+    @property
+    def pending(self) -> int:
+        """Requests that wait for an instance."""
+
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer a valid request. Cancelling the call takes its queued work out at once."""
 

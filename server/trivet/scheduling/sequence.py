@@ -78,6 +78,10 @@ class SequenceScheduler:
         self._tasks = [asyncio.create_task(self._drive(post)) for post in instances.posts]
         self._tasks.append(asyncio.create_task(self._expire()))
 
+    @property
+    def pending(self) -> int:
+        return self._table.pending
+
     async def infer(self, request: InferRequest) -> InferResponse:
         """Answer one request of a sequence.
 
@@ -162,6 +166,7 @@ class SequenceScheduler:
             places = await self._next_places(post)
             sequences = self._table.take(post.number, places)
             taken_ns = self._clock.now_ns()
+            post.begin(taken_ns)
             for sequence in sequences:
                 timings = _turn_of(sequence).timings
                 timings.queued_ns, timings.taken_ns = _turn_of(sequence).queued_ns, taken_ns
@@ -180,7 +185,7 @@ class SequenceScheduler:
                     # Not answered: the scheduler is being closed.
                     _turn_of(sequence).reject(self._table.gone())
                     self._table.done(sequence, self._clock.now_ns())
-                post.release()
+                post.release(self._clock.now_ns())
                 self._wake()
             post.has_answered()
 

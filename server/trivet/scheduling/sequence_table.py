@@ -107,6 +107,11 @@ class SequenceTable:
         """Requests that wait at their sequences' places."""
         return sum(len(s.waiting) for places in self._placed for s in places if s is not None)
 
+    @property
+    def pending(self) -> int:
+        """Requests that wait there, or with their sequences for a place."""
+        return self.waiting + sum(len(sequence.waiting) for sequence in self._backlog)
+
     def placed(self, instance: int) -> Sequence[Tracked | None]:
         """What is at each place of an instance."""
         return self._placed[instance]

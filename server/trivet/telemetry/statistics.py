@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 
 from trivet.request import Stages
+from trivet.telemetry.failures import Reason
+from trivet.telemetry.histogram import Histogram
 
 
 @dataclass(slots=True)
@@ -59,11 +61,23 @@ _PLACES = 1000
 
 
 @dataclass(slots=True)
+class Histograms:
+    """How long it took, in nanoseconds: of each answered request, and of each batch by stage."""
+
+    request: Histogram = field(default_factory=Histogram)
+    queue: Histogram = field(default_factory=Histogram)
+    compute_input: Histogram = field(default_factory=Histogram)
+    compute_infer: Histogram = field(default_factory=Histogram)
+    compute_output: Histogram = field(default_factory=Histogram)
+
+
+@dataclass(slots=True)
 class Statistics:
     """Counts of one model version since it was loaded.
 
     inference_count counts rows, execution_count batches; a pipeline counts its own requests as
     executions of their rows. tokens and padding_tokens: what length-aware batches held.
+    failures: by Reason. truncated: answered requests of which a text was cut.
     """
 
     memory_bytes: int = 0  # that loading took; 0 where it is not known
@@ -82,6 +96,9 @@ class Statistics:
     tokens: int = 0
     padding_tokens: int = 0
     responses: dict[int, ResponseDurations] = field(default_factory=dict)  # by place; decoupled
+    failures: list[int] = field(default_factory=lambda: [0] * len(Reason))
+    truncated: int = 0
+    histograms: Histograms = field(default_factory=Histograms)
 
     def request_done(self, rows: int, total_ns: int, stages: Stages) -> None:
         """Count one answered request."""
@@ -92,6 +109,8 @@ class Statistics:
         self.compute_input.add(stages.compute_input_ns)
         self.compute_infer.add(stages.compute_infer_ns)
         self.compute_output.add(stages.compute_output_ns)
+        self.histograms.request.add(total_ns)
+        self.histograms.queue.add(stages.queue_ns)
 
     def cache_was_hit(self, total_ns: int, lookup_ns: int) -> None:
         """Count one request that was answered from the response cache.
@@ -102,6 +121,8 @@ class Statistics:
         self.success.add(total_ns)
         self.queue.add(0)
         self.cache_hit.add(lookup_ns)
+        self.histograms.request.add(total_ns)
+        self.histograms.queue.add(0)
 
     def cache_was_missed(self, lookup_ns: int) -> None:
         """Count one request whose answer was not in the response cache."""
@@ -111,10 +132,11 @@ class Statistics:
         """Add what it took to keep a missed answer to the time of its miss."""
         self.cache_miss.ns += insert_ns
 
-    def request_failed(self, total_ns: int) -> None:
+    def request_failed(self, total_ns: int, reason: Reason = Reason.OTHER) -> None:
         """Count one request that got an error instead of an answer."""
         self.last_inference_ms = time.time_ns() // 1_000_000
         self.fail.add(total_ns)
+        self.failures[reason] += 1
 
     def batch_done(self, rows: int, stages: Stages) -> None:
         """Count one execution."""
@@ -123,6 +145,9 @@ class Statistics:
         batch.compute_input.add(stages.compute_input_ns)
         batch.compute_infer.add(stages.compute_infer_ns)
         batch.compute_output.add(stages.compute_output_ns)
+        self.histograms.compute_input.add(stages.compute_input_ns)
+        self.histograms.compute_infer.add(stages.compute_infer_ns)
+        self.histograms.compute_output.add(stages.compute_output_ns)
 
     def tokens_computed(self, tokens: int, padding: int) -> None:
         """Count what a length-aware batch held, and what was computed for nothing."""

@@ -74,7 +74,10 @@ def started(repository: Path, *flags: str) -> str:
     """What a server says that does not start."""
     command = [sys.executable, "-m", "trivet", "serve", "--model-repository", str(repository)]
     told = subprocess.run(
-        [*command, "--grpc-port", "0", *flags], capture_output=True, text=True, timeout=30
+        [*command, "--grpc-port", "0", "--allow-metrics=false", *flags],
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert told.returncode
     return told.stderr

@@ -9,6 +9,7 @@ from trivet.cli.flags import (
     inference,
     limits,
     logging,
+    metrics,
     model_control,
     rate_limit,
     repository,
@@ -31,5 +32,6 @@ GROUPS = (
     Group("server", server.FLAGS),
     Group("log", logging.FLAGS),
     Group("traces", tracing.FLAGS),
+    Group("metrics", metrics.FLAGS),
     Group("Triton's, without effect here", unserved.FLAGS),
 )

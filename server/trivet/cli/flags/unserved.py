@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from trivet.cli.flags.flag import Flag, Parse
-from trivet.cli.flags.values import boolean, number, port, whole
+from trivet.cli.flags.values import boolean, port, whole
 from trivet.errors import Fault, InvalidConfig
 
 
@@ -70,7 +70,6 @@ def _rows(
 
 _SWITCH = "true|false"
 _HTTP = "HTTP is not served; clients have to speak gRPC"
-_METRICS = "metrics are not served; the RPC ModelStatistics tells counts and times"
 _TRACE = "an old name; give --trace-config, which has the same settings"
 _COMPLETED = "what a config leaves out is taken from the artifact all the same"
 _MEMORY = "memory is the engine's own; there is no pool"
@@ -83,18 +82,7 @@ TABLE: Sequence[Unserved] = (
     *_rows(_HTTP, "reuse-http-port", metavar=_SWITCH, parse=boolean, fine=False),
     *_rows(_HTTP, "http-thread-count", "http-max-input-size", metavar="N", parse=whole),
     *_rows(_HTTP, "http-address", "http-header-forward-pattern", "http-restricted-api"),
-    *_rows(_METRICS, "allow-metrics", metavar=_SWITCH, parse=boolean, fine=False),
-    *_rows(
-        _METRICS,
-        "allow-gpu-metrics",
-        "allow-cpu-metrics",
-        metavar=_SWITCH,
-        parse=boolean,
-        fine=False,
-    ),
-    *_rows(_METRICS, "metrics-port", metavar="PORT", parse=port),
-    *_rows(_METRICS, "metrics-interval-ms", metavar="MS", parse=number),
-    *_rows(_METRICS, "metrics-address", "metrics-config"),
+    *_rows("counters and histograms are always there, summaries never", "metrics-config"),
     *_rows(_TRACE, "trace-file", "trace-level"),
     *_rows(_TRACE, "trace-rate", "trace-count", "trace-log-frequency", metavar="N"),
     *_rows(

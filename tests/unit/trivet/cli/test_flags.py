@@ -137,7 +137,6 @@ def test_a_start_line_of_tritons_is_taken_and_what_it_does_not_do_is_told() -> N
     assert [flag for flag, _ in unserved.notices(args)] == [
         "--allow-http",
         "--http-port",
-        "--metrics-port",
         "--disable-auto-complete-config",
         "--backend-directory",
         "--backend-config",

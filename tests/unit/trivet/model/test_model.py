@@ -23,6 +23,8 @@ STAGES = Stages(queue_ns=1, compute_input_ns=2, compute_infer_ns=3, compute_outp
 class Scheduler:
     """Takes 5 us for every answer; fails, or never answers, when told to."""
 
+    pending = 0
+
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self.error: Exception | None = None

@@ -1,0 +1,111 @@
+"""What callers asked and how it ended, by task, of calls and of the messages of streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol
+
+from trivet.clock import Clock
+from trivet.errors import Code, ServeError
+from trivet.telemetry.histogram import Histogram
+
+CALL, MESSAGE = "call", "message"
+
+
+class Observed(Protocol):
+    """One request under way, from `with` to its end; `code` is what its answer says."""
+
+    code: int
+
+    def __enter__(self) -> Observed: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Kind:
+    """The requests of one task that come one way."""
+
+    __slots__ = ("_clock", "codes", "task", "took", "way")
+
+    def __init__(self, task: str, way: str, clock: Clock) -> None:
+        self._clock = clock
+        self.task = task
+        self.way = way
+        self.codes = [0] * len(Code)  # requests by status
+        self.took = Histogram()  # nanoseconds, whatever the status
+
+    def one(self) -> Observed:
+        """`with` it, answer a request; what is raised is its status, else `code`."""
+        return _One(self, self._clock.now_ns())
+
+    def over(self, code: int, started_ns: int) -> None:
+        self.codes[code] += 1
+        self.took.add(self._clock.now_ns() - started_ns)
+
+
+class _One:
+    __slots__ = ("_kind", "_started_ns", "code")
+
+    def __init__(self, kind: Kind, started_ns: int) -> None:
+        self._kind = kind
+        self._started_ns = started_ns
+        self.code: int = Code.OK
+
+    def __enter__(self) -> Observed:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None and self.code == Code.OK:
+            self.code = code_of(error)
+        self._kind.over(self.code, self._started_ns)
+
+
+class Nowhere:
+    """Stands in for a Kind where nothing is counted."""
+
+    code: int = Code.OK
+
+    def one(self) -> Observed:
+        return self
+
+    def __enter__(self) -> Observed:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        pass
+
+
+class Calls:
+    """All kinds that there are; a task is made known before its first request."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kinds: dict[tuple[str, str], Kind] = {}
+
+    def kind(self, task: str, way: str) -> Kind:
+        """The counters of a task; look them up once, not for each request."""
+        return self._kinds.setdefault((task, way), Kind(task, way, self._clock))
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(tuple(self._kinds.values()))
+
+
+def code_of(error: BaseException) -> Code:
+    """The status that a caller is told."""
+    if isinstance(error, ServeError):
+        return error.code
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return Code.CANCELLED
+    return Code.INTERNAL
