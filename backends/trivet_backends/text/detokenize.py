@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +11,7 @@ from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import InvalidInput
 from trivet.request import Parameters, Tensors
 from trivet_backends.parameters import Reader
-from trivet_backends.tokenizers.loading import load_tokenizer
-
-if TYPE_CHECKING:
-    import tokenizers
+from trivet_backends.tokenizers.sharing import Opened, open_tokenizer
 
 INPUTS = (
     TensorSpec(name="input_ids", datatype="INT64", dims=(-1, -1), symbols=("batch", "tokens")),
@@ -26,15 +22,15 @@ NO_TOKEN = -1  # pads a row that is shorter than others
 
 def make(config: ModelConfig, context: LoadContext, reader: Reader) -> Detokenize:
     """Read the version's tokenizer.json. Raises InvalidConfig if it cannot."""
-    tokenizer = load_tokenizer(config, context)
-    return Detokenize(tokenizer, 1 + max(tokenizer.get_vocab().values()))
+    opened = open_tokenizer(config, context)
+    return Detokenize(opened, 1 + max(opened.tokenizer.get_vocab().values()))
 
 
 @dataclass(frozen=True, slots=True)
 class Detokenize:
     """size: ids of the vocabulary, from 0."""
 
-    tokenizer: tokenizers.Tokenizer
+    opened: Opened
     size: int
 
     def __call__(self, inputs: Tensors, parameters: Parameters) -> Tensors:
@@ -47,7 +43,8 @@ class Detokenize:
         if not isinstance(keep_special, bool):
             raise InvalidInput(f"parameter 'keep_special' is {keep_special!r}; send true or false")
         rows = [self._ids(row) for row in inputs["input_ids"]]
-        texts = self.tokenizer.decode_batch(rows, skip_special_tokens=not keep_special)
+        decode = self.opened.tokenizer.decode_batch
+        texts = decode(rows, skip_special_tokens=not keep_special)
         return {"TEXT": np.array([text.encode() for text in texts], dtype=object)[:, None]}
 
     def _ids(self, row: np.ndarray) -> list[int]:

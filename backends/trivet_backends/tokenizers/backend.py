@@ -13,7 +13,7 @@ from trivet_backends.parameters import Parameter, Reader, one_of, text, whole
 from trivet_backends.tokenizers.encoder import Encoder, Limits
 from trivet_backends.tokenizers.fitting import Fit, LongText, Truncation
 from trivet_backends.tokenizers.instance import TARGET_IDS, TEXT, TEXT_PAIR, TokenizerInstance
-from trivet_backends.tokenizers.loading import load_tokenizer
+from trivet_backends.tokenizers.sharing import Opened, open_tokenizer
 from trivet_backends.tokenizers.targets import TARGET, Targets
 from trivet_backends.tokenizers.tensors import PLACES, WINDOW, Vocabulary, Writer
 
@@ -77,11 +77,11 @@ class TokenizersBackend:
         of ours, a parameter out of its range, no mask token where mask_positions is asked for.
         """
         check_names(config, inputs=(TEXT, TEXT_PAIR, TARGET), outputs=tuple(_OUTPUTS))
-        tokenizer = load_tokenizer(config, context)
+        opened = open_tokenizer(config, context)
         reader = Reader(config)
         reader.look_for_typos(PARAMETERS)
         limits = _limits(reader)
-        vocabulary = _vocabulary(tokenizer, reader.value(MASK_TOKEN))
+        vocabulary = _vocabulary(opened, reader.value(MASK_TOKEN))
         outputs = tuple(spec.name for spec in config.outputs) or _ALWAYS
         if "mask_positions" in outputs and vocabulary.mask_id is None:
             what = f"'{vocabulary.mask_token}' is not in the vocabulary"
@@ -91,14 +91,10 @@ class TokenizersBackend:
             what = "is 'window', but nobody is told of the windows"
             reader.fault(LONG_TEXT.name, what, "add the output 'window'")
         reader.done()
-        # Once and for all: while one thread changes these, another that encodes gets "Already
-        # borrowed". We pad and truncate ourselves.
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
         inputs = tuple(spec.name for spec in config.inputs)
         told = _signature(inputs, outputs, batches=batches(config))
-        encoder = Encoder(tokenizer, limits, places=not PLACES.isdisjoint(outputs))
-        return TokenizerArtifact(encoder, vocabulary, fit, Targets(tokenizer), told)
+        encoder = Encoder(opened.tokenizer, limits, places=not PLACES.isdisjoint(outputs))
+        return TokenizerArtifact(opened, encoder, vocabulary, fit, told)
 
 
 class TokenizerArtifact:
@@ -106,16 +102,17 @@ class TokenizerArtifact:
 
     def __init__(
         self,
+        opened: Opened,
         encoder: Encoder,
         vocabulary: Vocabulary,
         fit: Fit,
-        targets: Targets,
         told: Signature,
     ) -> None:
+        self._opened = opened  # others find it as long as somebody has it
         self._encoder = encoder
         self._vocabulary = vocabulary
         self._fit = fit
-        self._targets = targets
+        self._targets = Targets(opened.tokenizer)
         self._signature = told
 
     @property
@@ -184,10 +181,10 @@ def _fit(reader: Reader, limits: Limits, *, can_slide: bool) -> Fit:
     )
 
 
-def _vocabulary(tokenizer: tokenizers.Tokenizer, mask_token: str) -> Vocabulary:
+def _vocabulary(opened: Opened, mask_token: str) -> Vocabulary:
     """Find pad and mask, which tokenizer.json has no fields for but its padding's."""
+    tokenizer, padding = opened.tokenizer, opened.padding
     mask_token = mask_token or _present(tokenizer, "[MASK]", "<mask>")
-    padding = tokenizer.padding or {}
     pad_id = padding.get("pad_id", tokenizer.token_to_id(_present(tokenizer, "[PAD]", "<pad>")))
     return Vocabulary(
         pad_id=pad_id or 0,

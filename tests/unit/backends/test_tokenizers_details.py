@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import InvalidInput
 from trivet_backends.tokenizers import TokenizersBackend
 from trivet_backends.tokenizers.instance import TokenizerInstance
+from trivet_backends.tokenizers.sharing import open_tokenizer
 
 MLM = Path(__file__).parents[3] / "model_repository" / "checkpoints" / "minilm-mlm"
 DETAILS = ("input_ids", "token_type_ids", "special_tokens_mask", "tokens", "offsets", "word_ids")
@@ -164,3 +167,27 @@ def test_a_target_that_is_no_token_is_refused(tmp_path: Path, words: list[str], 
     instance = tokenizer(tmp_path, (*PLAIN, "target_ids"))
     targets = np.array([[word.encode() for word in words]], dtype=object)
     assert refusal(instance, {"TEXT": column("a"), "TARGET": targets}).startswith(said)
+
+
+def test_models_of_the_same_file_share_one_tokenizer_for_as_long_as_there_is_one(
+    tmp_path: Path,
+) -> None:
+    folders = [tmp_path / name for name in ("one", "same", "other")]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copyfile(MLM / "tokenizer.json", folder / "tokenizer.json")
+    written = (folders[2] / "tokenizer.json").read_text()
+    (folders[2] / "tokenizer.json").write_text(written + "\n")
+    one, same, other = (
+        open_tokenizer(
+            ModelConfig(name="m", backend="tokenizers"),
+            LoadContext(version=1, path=folder, where="m/1", threads=1),
+        )
+        for folder in folders
+    )
+    assert one is same
+    assert one.tokenizer is not other.tokenizer
+    gone = weakref.ref(other)
+    del other
+    gc.collect()
+    assert gone() is None
