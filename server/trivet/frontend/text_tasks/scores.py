@@ -58,9 +58,12 @@ def nearest_centroid(
     examples: [examples, width], of which `labels` tells the label. Scores as in `zero_shot`.
     Source: Snell et al. 2017 (Prototypical Networks), with cosines in place of distances.
     """
-    names = list(dict.fromkeys(labels))
-    members = np.array([names.index(label) for label in labels])
-    centroids = np.stack([unit(examples[members == i].mean(axis=0)) for i in range(len(names))])
+    places = {label: place for place, label in enumerate(dict.fromkeys(labels))}
+    sums = np.zeros((len(places), examples.shape[1]), np.float64)
+    np.add.at(sums, [places[label] for label in labels], examples)
+    lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    centroids = (sums / lengths).astype(np.float32)  # a mean's direction is its sum's
+    names = list(places)
     return zero_shot(vector, names, centroids, temperature=temperature, multi_label=False)
 
 
@@ -82,10 +85,9 @@ def nearest_neighbors(
     votes = dict.fromkeys(labels, 0.0)
     for place, share in zip(nearest, _softmax(cosines[nearest] / temperature), strict=True):
         votes[labels[place]] += float(share)
-    best = {
-        label: max(c for c, of in zip(cosines, labels, strict=True) if of == label)
-        for label in votes
-    }
+    best = dict.fromkeys(labels, -1.0)
+    for similarity, label in zip(cosines.tolist(), labels, strict=True):
+        best[label] = max(best[label], similarity)
     return _ranked(list(votes), np.array(list(votes.values())), np.array(list(best.values())))
 
 
