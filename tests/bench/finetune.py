@@ -10,6 +10,9 @@ of vaderSentiment 0.5 on the package index:
     tar xf vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz
     # -> hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt
 
+The frozen one keeps 5 of 6 layers and the mean as the sixth (`--layers 5`): what the last layer of
+this sentence encoder makes of a text tells 1 to 2 % fewer moods apart than what comes before it.
+
 A rating above 0 is positive, one below is negative; the few of 0 are left out. 1,500 rows, chosen
 by a seed, are held out and seen by nothing but the last line of this bench: training and the choice
 of the best model have the others. The score is that of the published checkpoint folder, read by
@@ -40,7 +43,7 @@ _AT_ONCE = 64
 
 Rows = Sequence[tuple[str, str]]  # text and label
 KINDS: Mapping[str, tuple[Sequence[str], float]] = {  # flags, and the accuracy wanted
-    "frozen": (["--freeze"], 0.78),
+    "frozen": (["--freeze", "--layers", "5"], 0.78),
     "unfrozen": (["--unfreeze"], 0.80),
 }
 MOST_SECONDS = 180  # of the frozen one

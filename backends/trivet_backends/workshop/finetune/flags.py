@@ -121,6 +121,13 @@ def _add_learning(group: argparse._ArgumentGroup) -> None:
         "one more layer (default: what 1_Pooling/config.json of the checkpoint says, else cls)",
     )
     add(
+        "--layers",
+        metavar="N",
+        type=_count,
+        help="keep the encoder's first N alone: the last of a sentence encoder may know less of "
+        "what you ask than those before it (default: all)",
+    )
+    add(
         "--epochs",
         metavar="N",
         type=_count,
@@ -271,6 +278,7 @@ def options_of(args: argparse.Namespace) -> FinetuneOptions:
         checkpoint=args.checkpoint,
         task=task,
         pooling=pooling,
+        layers=args.layers,
         data=DataOptions(
             training=args.train,
             validation=args.validation,

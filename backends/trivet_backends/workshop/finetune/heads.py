@@ -100,6 +100,12 @@ def _check_encoder_is_there(checkpoint: Checkpoint, missing: Sequence[str]) -> N
             raise InvalidConfig([Fault(where, "the tensor is missing", cure)])
 
 
+def keep_layers(model: Any, count: int) -> None:
+    """Take all layers of the encoder but the first `count` away."""
+    model.bert.encoder.layer = model.bert.encoder.layer[:count]
+    model.config.num_hidden_layers = count
+
+
 class Trainee(nn.Module):  # type: ignore[misc]  # torch is not there when types are checked
     """The part of a model that learns, from ids or from features of a frozen encoder to logits.
 

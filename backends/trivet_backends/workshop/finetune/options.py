@@ -76,6 +76,7 @@ class FinetuneOptions:
     checkpoint: Path
     task: HeadTask
     pooling: Pooling  # of classify: CLS or MEAN
+    layers: int | None  # of the encoder, from the first; None: all
     data: DataOptions
     loop: LoopOptions
     output: Path
@@ -88,4 +89,11 @@ class FinetuneOptions:
         data = asdict(self.data)
         columns: Mapping[str, Json] = data.pop("columns")
         data.pop("training"), data.pop("validation")
-        return {"task": self.task, "pooling": self.pooling, **data, **columns, **asdict(self.loop)}
+        return {
+            "task": self.task,
+            "pooling": self.pooling,
+            "layers": self.layers,
+            **data,
+            **columns,
+            **asdict(self.loop),
+        }

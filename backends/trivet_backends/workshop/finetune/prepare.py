@@ -48,6 +48,9 @@ def prepare(options: FinetuneOptions, display: Display) -> Prepared:
     if options.loop.max_tokens > most:
         found, cure = f"{options.loop.max_tokens} are asked for", f"the model has {most} positions"
         raise InvalidConfig([Fault("--max-tokens", found, cure)])
+    if options.layers is not None and options.layers > checkpoint.config.layers:
+        cure = f"the encoder has {checkpoint.config.layers} layers"
+        raise InvalidConfig([Fault("--layers", f"{options.layers} are asked for", cure)])
     parts = _parts(options)
     display.say(
         f"rows: {len(parts.training):,} to learn from, {len(parts.validation):,} to judge by"

@@ -131,6 +131,8 @@ def _model(prepared: Prepared, options: FinetuneOptions) -> Any:
         dropout=options.loop.dropout,
         seed=options.loop.seed,
     )
+    if options.layers is not None:
+        heads.keep_layers(model, options.layers)
     if options.pooling is Pooling.MEAN and options.task is HeadTask.CLASSIFY:
         pooling.append_mean_layer(model)
     return model
@@ -174,7 +176,7 @@ def _features(
     name: str,
     display: Display,
 ) -> features.Features:
-    files = {**prepared.checkpoint_digests, "pooling": options.pooling}
+    files = {**prepared.checkpoint_digests, "pooling": options.pooling, "layers": options.layers}
     target = options.cache / features.key_of(files, options.task, rows)
     if accelerator.is_main_process:
         features.compute(

@@ -134,7 +134,16 @@ def test_every_other_head(run: Run, tmp_path: Path, task: str, freeze: str) -> N
     ending, write = makers.get(task, ("csv", write_labelled))
     rows = write(tmp_path / f"rows.{ending}", 120)
     rates = ["--learning-rate=0.01", "--encoder-learning-rate=0.003", "--epochs=4"]
-    out = run(task, rows, freeze, *rates, "--dropout=0", "--patience=0", "--evaluate-every=4")
+    out = run(
+        task,
+        rows,
+        freeze,
+        *rates,
+        "--layers=1",
+        "--dropout=0",
+        "--patience=0",
+        "--evaluate-every=4",
+    )
     lines = validations(out)
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert (out / "checkpoint" / "tokenizer.json").is_file()
@@ -241,7 +250,10 @@ def test_rows_that_no_model_can_take_are_refused(
     rows.write_text(f'{{"question": "{long}", "passage": "a b", "answer": "a"}}\n' * 12)
     run("answer", rows, status=2)
     assert "rows.jsonl, line 1: the question has 40 tokens" in capsys.readouterr().err
-    run("classify", write_labelled(tmp_path / "a.csv", 40), "--max-tokens=99", status=2)
+    few = write_labelled(tmp_path / "a.csv", 40)
+    run("classify", few, "--layers=3", status=2)
+    assert "--layers: 3 are asked for; the encoder has 2 layers" in capsys.readouterr().err
+    run("classify", few, "--max-tokens=99", status=2)
     assert "--max-tokens: 99 are asked for; the model has 48 positions" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
