@@ -59,8 +59,10 @@ def nearest_centroid(
     Source: Snell et al. 2017 (Prototypical Networks), with cosines in place of distances.
     """
     places = {label: place for place, label in enumerate(dict.fromkeys(labels))}
-    sums = np.zeros((len(places), examples.shape[1]), np.float64)
-    np.add.at(sums, [places[label] for label in labels], examples)
+    members = np.array([places[label] for label in labels])
+    order = np.argsort(members, kind="stable")
+    starts = np.searchsorted(members[order], np.arange(len(places)))
+    sums = np.add.reduceat(examples[order].astype(np.float64), starts, axis=0)
     lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     centroids = (sums / lengths).astype(np.float32)  # a mean's direction is its sum's
     names = list(places)
