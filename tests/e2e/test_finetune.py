@@ -28,8 +28,15 @@ def test_what_was_learned_is_served_next_without_a_dropped_request(tmp_path: Pat
     checkpoint = write_checkpoint(tmp_path / "tiny")
 
     def finetune(run: str, *flags: str) -> None:
-        places = ["--train", rows, "--output", tmp_path / run, "--cache", tmp_path / "cache"]
-        publishing = ["--model-repository", models, "--name", "mood"]
+        places: list[str | Path] = [
+            "--train",
+            rows,
+            "--output",
+            tmp_path / run,
+            "--cache",
+            tmp_path / "cache",
+        ]
+        publishing: list[str | Path] = ["--model-repository", models, "--name", "mood"]
         typed: list[str | Path] = [checkpoint, "--task", "classify", *places, *publishing]
         assert trained(*typed, *flags) == 0
 
