@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
+from tests.harness.command import trivet
 from tests.harness.server import ServerProcess, serving
 from tests.unit.workshop.checkpoints import TINY, Recipe, write_checkpoint
 from trivet_backends.workshop.build import build
@@ -184,6 +187,23 @@ async def test_the_asyncio_client_has_the_same_tasks(demo_server: ServerProcess)
 def test_bad_labels_are_refused(client: Client, labels: list[str], said: str) -> None:
     with pytest.raises(InvalidArgument, match=said):
         client.zero_shot(PROBE, labels)
+
+
+def test_the_shell_scores_labels_in_the_order_of_the_texts(demo_server: ServerProcess) -> None:
+    labels = [word for topic in TOPICS for word in ("--label", topic)]
+    ask = ("infer", "embed", "--url", demo_server.address, *labels)
+    shown = trivet(*ask, "--text", PROBE)
+    title, best, *_ = shown.out.splitlines()
+    assert title == PROBE
+    assert re.fullmatch(r"  astronomy +\d\d\.\d%  █.*", best)
+    told = trivet(*ask, "--text", "-", "--output-json", stdin=f"{PROBE}\n  \nBake the bread.\n")
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    assert [line["text"] for line in lines] == [PROBE, "Bake the bread."]
+    assert [line["labels"][0]["label"] for line in lines] == ["astronomy", "cooking"]
+    assert told.status == 1
+    (error,) = told.errors
+    assert re.match(r"text 2: .*the text has nothing but white space", error)
+    assert "give them with --text" in trivet(*ask, "--input", "a=[1]").err
 
 
 # A look inside, on a small checkpoint: its maps are as many as its random weights make.

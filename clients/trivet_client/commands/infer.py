@@ -12,6 +12,7 @@ import numpy as np
 
 from trivet_client.client import Client
 from trivet_client.commands.arguments import version
+from trivet_client.commands.infer_labels import labelled, labels_as_json, labels_as_text
 from trivet_client.commands.json_tensors import requested, tensor
 from trivet_client.commands.render import as_json, as_text
 from trivet_client.connection import ADDRESS, TIMEOUT_S
@@ -39,6 +40,7 @@ examples:
   trivet infer fill_mask --text "The cat sat on the [MASK]." --top-k 3
   trivet infer embed --text "one text" --text "another" --output-json
   trivet infer embed --text - --output-json < sentences.txt > vectors.jsonl
+  trivet infer embed --text "Shares fell sharply." --label sport --label finance
   trivet infer answer --text "Where was she born?" --pair "Ada was born in London." --top-k 3
   trivet infer minilm --input 'input_ids=[[101, 7592, 102]]' \\
       --input 'attention_mask=[[1, 1, 1]]' --input 'token_type_ids=[[0, 0, 0]]'
@@ -85,6 +87,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="candidates per mask, labels or answers; short for --parameter top_k=N",
     )
     parser.add_argument(
+        "--label",
+        metavar="LABEL",
+        action="append",
+        help="score labels for each text by what they mean; once per label. The model has to be one"
+        " that embeds",
+    )
+    parser.add_argument(
         "--parameter",
         metavar="KEY=VALUE",
         action="append",
@@ -117,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         known = login(args)
         with Client(args.url, tls=known.tls, token=known.token) as client:
+            if args.label:
+                return _ask_labels(client, args)
             return _ask_texts(client, args) if args.text else _ask_tensors(client, args)
     except TrivetError as error:
         _complain(error.message)
@@ -154,6 +165,29 @@ def _ask_texts(client: Client, args: argparse.Namespace) -> int:
             refused += 1
         else:
             _show(answer, text, args)
+    return 1 if refused else 0
+
+
+def _ask_labels(client: Client, args: argparse.Namespace) -> int:
+    if not args.text:
+        raise invalid("--label scores labels for texts; give them with --text")
+    timeout_s = args.timeout or (None if "-" in args.text else TIMEOUT_S)
+    refused = 0
+    answers = labelled(
+        client,
+        _texts(args.text),
+        args.label,
+        model=args.model,
+        version=args.version,
+        timeout_s=timeout_s,
+    )
+    for number, (text, answer) in enumerate(answers, 1):
+        if isinstance(answer, Failure):
+            _complain(f"text {number}: {answer.message}")
+            refused += 1
+        else:
+            show = labels_as_json if args.output_json else labels_as_text
+            print(show(answer, text), flush=True)
     return 1 if refused else 0
 
 
