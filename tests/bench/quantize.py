@@ -33,9 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.quantize")
     parser.add_argument("--texts", type=Path, required=True, help="one sentence a line")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--variants", help="with commas (default: all of 8 bits that can be made)")
     parser.add_argument("--into", type=Path, help="the page (default: beside the others)")
     given = parser.parse_args(arguments)
-    names = [variant.name for variant in EIGHT_BIT if variant.name != "torch-int8"]
+    usual = [variant.name for variant in EIGHT_BIT if variant.name != "torch-int8"]
+    names = given.variants.split(",") if given.variants else usual
     meaning = _made(minilm(), given.texts, names, SENTENCES, given.rounds)
     speed = _made(bert_base(), given.texts, names, 32, given.rounds)
     rows = [row for name in names for row in _rows(name, meaning, speed)]

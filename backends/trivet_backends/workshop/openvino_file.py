@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trivet_backends.workshop.options import Precision
+from trivet_backends.workshop.rounding import compensated
 from trivet_backends.workshop.tensor_files import Float32
 
 if TYPE_CHECKING:
@@ -71,11 +72,16 @@ def put_weights_last(model: openvino.Model) -> None:
 
 
 def compress_weights(
-    model: openvino.Model, *, symmetric: bool = False, per_channel: bool = True
+    model: openvino.Model,
+    *,
+    symmetric: bool = False,
+    per_channel: bool = True,
+    moments: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Put 8 bits in place of every matrix that is multiplied with or looked up in.
 
-    A matrix used twice, as the word embeddings of a tied decoder are, stays one.
+    A matrix used twice, as the word embeddings of a tied decoder are, stays one. moments: of what
+    a matrix is multiplied with, by its node's name, where rounding is to go by them (`rounding`).
     """
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Constant" or node.get_element_type().get_type_name() != "f32":
@@ -84,6 +90,9 @@ def compress_weights(
         axes = set(_channel_axes(readers))
         if len(node.get_output_shape(0)) == 2 and len(axes) == 1 and -1 not in axes:
             parts = quantized(node.data, axes.pop(), symmetric=symmetric, per_channel=per_channel)
+            seen = (moments or {}).get(node.get_friendly_name())
+            if seen is not None and len(readers) == 1:  # not a table that is looked up in, too
+                parts = (_rounded(node.data, seen, parts, per_channel=per_channel), *parts[1:])
             dequantized = _dequantized(parts)
             for reader in readers:
                 reader.replace_source_output(dequantized)
@@ -109,6 +118,22 @@ def quantized(
     zero = np.clip(np.rint(-lowest / scale), 0, _LEVELS)
     levels = np.clip(np.rint(weights / scale) + zero, 0, _LEVELS)
     return levels.astype(np.uint8), zero.astype(np.uint8), scale
+
+
+def _rounded(
+    weights: Float32,
+    moments: np.ndarray,
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray],
+    *,
+    per_channel: bool,
+) -> np.ndarray:
+    """Other levels for the same zero points and scales. Rows are channels where there is one each,
+    else whatever has as many columns as there are moments."""
+    _, zero, scale = parts
+    upright = zero.shape[1] == 1 if per_channel else weights.shape[1] == len(moments)
+    matrix = weights if upright else weights.T
+    levels = compensated(matrix, moments, zero.reshape(-1, 1), scale.reshape(-1, 1))
+    return levels if upright else np.ascontiguousarray(levels.T)
 
 
 def _shape(port: openvino.Output) -> openvino.PartialShape:

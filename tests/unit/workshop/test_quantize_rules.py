@@ -23,6 +23,7 @@ from trivet_backends.workshop.quantize.variants import (
     VARIANTS,
     chosen,
 )
+from trivet_backends.workshop.rounding import compensated
 
 
 def row(name: str, ms: float, kept: float, least: float = 0.95) -> Row:
@@ -138,6 +139,22 @@ def test_a_matrix_is_its_levels_within_half_a_step(*, symmetric: bool, per_chann
     assert np.abs(again - matrix).max() <= scale.max() * 1.01
     if symmetric:
         assert set(zero.ravel()) == {128}
+
+
+@pytest.mark.parametrize("inputs", [40, 150])  # less than a block, and more than two
+def test_rounding_by_the_inputs_changes_products_less(inputs: int) -> None:
+    rng = np.random.default_rng(2)
+    mixed = rng.standard_normal((inputs // 4, inputs)) * rng.uniform(0.1, 3, inputs)
+    x = (rng.standard_normal((400, inputs // 4)) @ mixed + 1).astype(np.float32)
+    matrix = rng.standard_normal((24, inputs)).astype(np.float32)
+    levels, zero, scale = quantized(matrix, 0)
+    better = compensated(matrix, x.T @ x, zero, scale)
+    assert better.dtype == np.uint8
+    errors = [
+        np.abs(x @ ((stored.astype(np.float32) - zero) * scale - matrix).T).mean()
+        for stored in (levels, better)
+    ]
+    assert errors[1] < 0.6 * errors[0]
 
 
 @pytest.mark.parametrize("weights", [Weights(), Weights(symmetric=False, per_channel=False)])

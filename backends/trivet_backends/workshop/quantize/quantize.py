@@ -204,7 +204,7 @@ class _Desk:
             case variants.ONNX_FP16:
                 to_onnx.write_half(source, target)
             case variants.OPENVINO_INT8_WEIGHTS:
-                to_openvino.write_weights(source, weights, target)
+                to_openvino.write_weights(source, weights, self._parts[0], target)
             case variants.OPENVINO_INT8_STATIC:
                 to_openvino.write_static(source, weights, self._parts[0], target)
             case variants.OPENVINO_BF16 if not to_openvino.computes_in("BF16"):

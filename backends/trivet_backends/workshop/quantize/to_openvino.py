@@ -6,19 +6,34 @@ import logging
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from trivet_backends.workshop.openvino_file import compress_weights, put_weights_last
 from trivet_backends.workshop.quantize.options import Weights
 from trivet_backends.workshop.quantize.running import Feeds
 
+if TYPE_CHECKING:
+    import openvino
 
-def write_weights(source: Path, weights: Weights, target: Path) -> None:
-    """8-bit weights and tables, activations as they are."""
+_TEXTS_AT_ONCE = 32  # whose inputs are kept until they are summed up
+
+
+def write_weights(
+    source: Path, weights: Weights, calibration: Sequence[Feeds], target: Path
+) -> None:
+    """8-bit weights and tables, activations as they are; rounded by what the texts multiply."""
     import openvino
 
     model = openvino.Core().read_model(source)
     put_weights_last(model)
-    _compress(model, weights)
+    compress_weights(
+        model,
+        symmetric=weights.symmetric is True,
+        per_channel=weights.per_channel,
+        moments=input_moments(model, calibration),
+    )
     openvino.save_model(model, target, compress_to_fp16=False)
 
 
@@ -45,6 +60,41 @@ def write_static(
     )
     _compress(model, weights)
     openvino.save_model(model, target, compress_to_fp16=False)
+
+
+def input_moments(model: openvino.Model, calibration: Sequence[Feeds]) -> dict[str, np.ndarray]:
+    """For each dense layer's matrix, by its node's name, the sum of x x^T over its inputs x.
+
+    calibration: one text each, so that no padding is seen.
+    """
+    import openvino
+
+    seen = model.clone()
+    inputs: dict[tuple[str, int], Any] = {}
+    readers: dict[str, tuple[str, int]] = {}
+    for node in seen.get_ordered_ops():
+        if node.get_type_name() != "MatMul" or node.get_attributes()["transpose_a"]:
+            continue
+        matrix, x = node.input_value(1).get_node(), node.input_value(0)
+        if matrix.get_type_name() == "Constant":
+            key = (x.get_node().get_friendly_name(), x.get_index())
+            inputs[key] = x
+            readers[matrix.get_friendly_name()] = key
+    first = len(seen.outputs)
+    seen.add_outputs(list(inputs.values()))
+    compiled = openvino.Core().compile_model(seen, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    sums: dict[tuple[str, int], np.ndarray] = {}
+    for begin in range(0, len(calibration), _TEXTS_AT_ONCE):
+        found: dict[tuple[str, int], list[np.ndarray]] = {key: [] for key in inputs}
+        for feeds in calibration[begin : begin + _TEXTS_AT_ONCE]:
+            outputs = compiled(dict(feeds))
+            for place, key in enumerate(inputs, first):
+                x = outputs[place]
+                found[key].append(x.reshape(-1, x.shape[-1]).copy())
+        for key, parts in found.items():
+            stacked = np.concatenate(parts)
+            sums[key] = sums.get(key, np.float32(0)) + stacked.T @ stacked
+    return {name: sums[key] for name, key in readers.items() if key in sums}
 
 
 def write_half(source: Path, target: Path) -> None:
