@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -36,7 +37,9 @@ def with_symbols(
     in_front = (-1,) if max_batch_size else ()
     ins = [replace(spec, dims=(*in_front, *spec.dims), symbols=()) for spec in inputs]
     outs = [replace(spec, dims=(*in_front, *spec.dims), symbols=()) for spec in outputs]
-    for grouped in (_alone, _by_axis, _together):
+    odd = [partial(_by_axis_but_for, spec.name) for spec in ins] if len(ins) > 2 else []
+    groupings: list[Callable[[str, int], str]] = [_alone, *odd, _by_axis, _together]
+    for grouped in groupings:
         names = {
             (spec.name, axis): BATCH if max_batch_size and axis == 0 else grouped(spec.name, axis)
             for spec in ins
@@ -58,6 +61,11 @@ def _alone(name: str, axis: int) -> str:
 
 def _by_axis(name: str, axis: int) -> str:
     return f"axis.{axis}"
+
+
+def _by_axis_but_for(odd: str, name: str, axis: int) -> str:
+    """As in fill-mask: ids, attention mask and segments agree, and of masks there may be fewer."""
+    return _alone(name, axis) if name == odd else _by_axis(name, axis)
 
 
 def _together(name: str, axis: int) -> str:
