@@ -19,7 +19,10 @@ from tests.harness.server import ServerProcess
 from trivet_client import Client
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS = ("serve", "build", "ls", "check", "infer", "bench", "stub", "demo")
+COMMANDS = (
+    *("serve", "build", "export", "finetune", "quantize", "tune"),
+    *("ls", "check", "infer", "bench", "stub", "demo"),
+)
 BACKENDS = (
     "onnxruntime",
     "openvino",

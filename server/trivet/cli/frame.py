@@ -19,7 +19,10 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 # As a person meets them; then by name.
-ORDER = ("serve", "build", "finetune", "ls", "check", "infer", "bench", "stub", "demo")
+ORDER = (
+    *("serve", "build", "export", "finetune", "quantize", "tune"),
+    *("ls", "check", "infer", "bench", "stub", "demo"),
+)
 
 ABOUT = """\
 trivet serves models of the BERT family over gRPC: text in, answers out.
