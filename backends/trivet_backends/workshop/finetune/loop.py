@@ -263,8 +263,11 @@ class Loop:
         fresh.replace(self._places.best)
 
     def take_best(self) -> Any:
-        """Give the model its best weights back; returns it as it was before accelerate took it."""
-        trainee = self._accelerator.unwrap_model(self._model)
+        """Give the model its best weights back; returns it as it was before accelerate took it.
+
+        Without the wrapper that multiplies in BF16, too: what is written is used in FP32.
+        """
+        trainee = self._accelerator.unwrap_model(self._model, keep_fp32_wrapper=False)
         trainee.load_state_dict(torch.load(self._places.best, weights_only=True))
         return trainee.eval()
 
