@@ -133,7 +133,7 @@ def test_a_start_line_of_tritons_serves_and_says_what_it_does_not_do(
 ) -> None:
     log = tmp_path / "log"
     line = (
-        "--id=production --http-port 8000 --allow-metrics=true --metrics-port=8002"
+        "--id=production --http-port 8000 --allow-metrics=true --metrics-port=0"
         " --backend-directory=/opt/tritonserver/backends --pinned-memory-pool-byte-size 0"
         " --grpc-address=0.0.0.0 --grpc-infer-allocation-pool-size=16 --strict-readiness=1"
         " --grpc-restricted-protocol=model-repository,statistics:admin-key=very-secret"
@@ -147,7 +147,7 @@ def test_a_start_line_of_tritons_serves_and_says_what_it_does_not_do(
             headers = {"triton-grpc-protocol-admin-key": "very-secret"}
             assert client.get_inference_statistics(headers=headers).model_stats
     logged = log.read_text()
-    for flag in ("--http-port", "--metrics-port", "--backend-directory"):
+    for flag in ("--http-port", "--backend-directory"):
         assert f"flag_without_effect flag={flag} " in logged
     assert "flag=--strict-readiness" not in logged
     assert logged.count("open_to_the_network") == 2

@@ -47,13 +47,15 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(repository: Path, *flags: str, log: Path | None = None) -> Iterator[ServerProcess]:
+def serving(
+    repository: Path, *flags: str, log: Path | None = None, module: str = "trivet"
+) -> Iterator[ServerProcess]:
     """Serve until the block ends; the process is gone afterwards, whatever happened.
 
     log: where the server's stderr goes; None leaves it with the caller's. Metrics are off unless a
-    flag speaks of them: their port is fixed, and tests are many.
+    flag speaks of them: their port is fixed, and tests are many. module: what python runs.
     """
-    command = [sys.executable, "-m", "trivet", "serve", "--model-repository", str(repository)]
+    command = [sys.executable, "-m", module, "serve", "--model-repository", str(repository)]
     stderr = log.open("w") if log else None
     if not any("metrics" in flag for flag in flags):
         flags = (*flags, "--allow-metrics=false")

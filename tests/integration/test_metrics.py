@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
 from tests.harness.command import trivet
+from tests.harness.dashboards import DASHBOARDS, load, names, queries
 from tests.harness.repositories import add_model, fake_config, pipeline_config
 from tests.harness.server import ServerProcess, serving
 from trivet.telemetry.metrics import METRICS, Kind
@@ -324,6 +325,18 @@ def test_every_name_of_the_table_is_told_and_no_other_of_ours(watch: Watched) ->
     assert page.value("trivet_resource_permits_held", resource="R1", device="0") == 0
 
 
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
+def test_a_dashboard_reads_nothing_that_is_not_told(watch: Watched, path: Path) -> None:
+    with watch.client() as client:
+        for model in ("echo", "cached"):
+            infer(client, model, 5.0)
+    told = watch.page().names()
+    asked = {name for _, query, _ in queries(load(path)) for name in names(query)}
+    on_a_gpu = {name for name in asked if name.startswith("nv_gpu_")}
+    assert asked - told <= on_a_gpu
+    assert len(asked & told) > 20
+
+
 def test_probes_and_pages_that_are_not_there(watch: Watched) -> None:
     assert get(f"{watch.url}/v2/health/live").status == 200
     assert get(f"{watch.url}/v2/health/ready").status == 200
@@ -426,7 +439,18 @@ def test_switched_off_there_is_no_port(tmp_path: Path) -> None:
 
 def test_figures_of_the_machine_can_be_switched_off(tmp_path: Path) -> None:
     add_model(tmp_path, "echo")
-    with watched(tmp_path, "--allow-cpu-metrics=false", "--allow-gpu-metrics=false") as watch:
+    with watched(tmp_path, "--allow-cpu-metrics=false", "--allow-gpu-metrics=0") as watch:
         names = watch.page().names()
     assert "trivet_ready" in names
     assert not {name for name in names if name.startswith(("nv_cpu_", "nv_gpu_", "nv_energy"))}
+
+
+def test_a_page_that_the_network_can_read_is_warned_of(tmp_path: Path) -> None:
+    add_model(tmp_path / "models", "echo")
+    log = tmp_path / "log"
+    with serving(tmp_path / "models", METRICS_FLAG, "--metrics-address=0.0.0.0", log=log) as server:
+        assert server.metrics
+        address = server.metrics.removeprefix("http://").removesuffix("/metrics")
+        assert get(server.metrics.replace("0.0.0.0", "127.0.0.1")).status == 200
+    (warning,) = [line for line in log.read_text().splitlines() if "open_to_the_network" in line]
+    assert f"address={address} " in warning

@@ -35,13 +35,16 @@ def _counted(name: str, method: Method, calls: Calls) -> Method:
 
 def _unary(handler: UnaryHandler, kind: Kind) -> UnaryHandler:
     async def answer(message: bytes, call: Call) -> bytes:
-        with kind.one() as one:
-            try:
-                return await handler(message, call)
-            except BaseException as error:
-                one.code = code_of(error)
-                if one.code is Code.CANCELLED and call.time_left_s == 0:
-                    one.code = Code.DEADLINE_EXCEEDED  # the transport cancels what is late
-                raise
+        started_ns = kind.now_ns()  # written out: `kind.one()` takes twice as long
+        try:
+            told = await handler(message, call)
+        except BaseException as error:
+            code = code_of(error)
+            if code is Code.CANCELLED and call.time_left_s == 0:
+                code = Code.DEADLINE_EXCEEDED  # the transport cancels what is late
+            kind.over(code, started_ns)
+            raise
+        kind.over(Code.OK, started_ns)
+        return told
 
     return answer

@@ -32,10 +32,10 @@ class Observed(Protocol):
 class Kind:
     """The requests of one task that come one way."""
 
-    __slots__ = ("_clock", "codes", "task", "took", "way")
+    __slots__ = ("codes", "now_ns", "task", "took", "way")
 
     def __init__(self, task: str, way: str, clock: Clock) -> None:
-        self._clock = clock
+        self.now_ns = clock.now_ns
         self.task = task
         self.way = way
         self.codes = [0] * len(Code)  # requests by status
@@ -43,11 +43,12 @@ class Kind:
 
     def one(self) -> Observed:
         """`with` it, answer a request; what is raised is its status, else `code`."""
-        return _One(self, self._clock.now_ns())
+        return _One(self, self.now_ns())
 
     def over(self, code: int, started_ns: int) -> None:
+        """Count one that began then."""
         self.codes[code] += 1
-        self.took.add(self._clock.now_ns() - started_ns)
+        self.took.add(self.now_ns() - started_ns)
 
 
 class _One:
