@@ -12,12 +12,12 @@ from tests.harness.frontend import Served, echo_config, echo_model, publish, run
 from trivet.config import TensorSpec
 from trivet.request import Stages
 from trivet_protos.generated import grpc_service_pb2 as pb
-from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceAsyncStub
 
 
 @pytest.fixture
-def stub(server: Served) -> GRPCInferenceServiceStub:
-    return GRPCInferenceServiceStub(server.channel)
+def stub(server: Served) -> GRPCInferenceServiceAsyncStub:
+    return GRPCInferenceServiceAsyncStub(server.channel)
 
 
 async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
@@ -27,7 +27,7 @@ async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
 
 
 async def test_the_server_tells_its_name_its_version_and_what_it_implements(
-    stub: GRPCInferenceServiceStub,
+    stub: GRPCInferenceServiceAsyncStub,
 ) -> None:
     told = await stub.ServerMetadata(pb.ServerMetadataRequest())
     assert told.name == "triton"
@@ -38,7 +38,7 @@ async def test_the_server_tells_its_name_its_version_and_what_it_implements(
 
 
 async def test_readiness_follows_the_models_and_ends_with_draining(
-    server: Served, stub: GRPCInferenceServiceStub
+    server: Served, stub: GRPCInferenceServiceAsyncStub
 ) -> None:
     async def ready() -> tuple[bool, bool]:
         return (
@@ -58,7 +58,7 @@ async def test_readiness_follows_the_models_and_ends_with_draining(
 
 @pytest.mark.parametrize(("name", "number"), [("nobody", ""), ("echo", "9")])
 async def test_an_unknown_model_is_simply_not_ready(
-    stub: GRPCInferenceServiceStub, name: str, number: str
+    stub: GRPCInferenceServiceAsyncStub, name: str, number: str
 ) -> None:
     told = await stub.ModelReady(pb.ModelReadyRequest(name=name, version=number))
     assert told.ready is False
@@ -66,7 +66,7 @@ async def test_an_unknown_model_is_simply_not_ready(
 
 @pytest.mark.parametrize("number", ["x", "0", "-1", "1.0", "01"])
 async def test_a_version_that_is_no_positive_integer_is_refused(
-    stub: GRPCInferenceServiceStub, number: str
+    stub: GRPCInferenceServiceAsyncStub, number: str
 ) -> None:
     calls = [
         stub.ModelReady(pb.ModelReadyRequest(name="echo", version=number)),
@@ -92,7 +92,7 @@ async def test_metadata_tells_shapes_with_the_batch_dimension_and_the_ready_vers
         echo_model(version=10, inputs=batched.inputs),
         echo_model("plain", max_batch_size=0, platform="ensemble"),
     ) as served:
-        stub = GRPCInferenceServiceStub(served.channel)
+        stub = GRPCInferenceServiceAsyncStub(served.channel)
         told = await stub.ModelMetadata(pb.ModelMetadataRequest(name="echo"))
         one = await stub.ModelMetadata(pb.ModelMetadataRequest(name="echo", version="2"))
         plain = await stub.ModelMetadata(pb.ModelMetadataRequest(name="plain"))
@@ -106,7 +106,9 @@ async def test_metadata_tells_shapes_with_the_batch_dimension_and_the_ready_vers
     assert [list(t.shape) for t in plain.outputs] == [[-1]]
 
 
-async def test_the_configuration_is_told_as_a_model_config(stub: GRPCInferenceServiceStub) -> None:
+async def test_the_configuration_is_told_as_a_model_config(
+    stub: GRPCInferenceServiceAsyncStub,
+) -> None:
     config = (await stub.ModelConfig(pb.ModelConfigRequest(name="echo"))).config
     assert (config.name, config.backend, config.max_batch_size) == ("echo", "fake", 8)
     assert [tensor.name for tensor in config.input] == ["IN"]
@@ -114,7 +116,7 @@ async def test_the_configuration_is_told_as_a_model_config(stub: GRPCInferenceSe
 
 @pytest.mark.parametrize("number", ["", "3"])
 async def test_metadata_and_configuration_of_what_is_unknown_are_not_found(
-    stub: GRPCInferenceServiceStub, number: str
+    stub: GRPCInferenceServiceAsyncStub, number: str
 ) -> None:
     name = "echo" if number else "nobody"
     for call in (
@@ -127,7 +129,7 @@ async def test_metadata_and_configuration_of_what_is_unknown_are_not_found(
 
 
 async def test_the_index_lists_every_version_with_its_state(
-    server: Served, stub: GRPCInferenceServiceStub
+    server: Served, stub: GRPCInferenceServiceAsyncStub
 ) -> None:
     server.registry.loading("slow", 3)
     server.registry.failed("broken", 1, "model.onnx is missing")
@@ -141,7 +143,7 @@ async def test_the_index_lists_every_version_with_its_state(
     assert [m.name for m in ready.models] == ["echo"]
 
 
-async def test_there_is_one_repository(stub: GRPCInferenceServiceStub) -> None:
+async def test_there_is_one_repository(stub: GRPCInferenceServiceAsyncStub) -> None:
     code, text = await refused(stub.RepositoryIndex(pb.RepositoryIndexRequest(repository_name="x")))
     assert code == grpc.StatusCode.UNIMPLEMENTED
     assert "repository_name" in text and "leave it empty" in text
@@ -156,7 +158,7 @@ async def test_statistics_are_told_field_by_field() -> None:
     model.statistics.batch_done(3, stages)
     model.statistics.batch_done(1, stages)
     async with run_server(model, echo_model("other", 4)) as served:
-        stub = GRPCInferenceServiceStub(served.channel)
+        stub = GRPCInferenceServiceAsyncStub(served.channel)
         (told,) = (await stub.ModelStatistics(pb.ModelStatisticsRequest(name="echo"))).model_stats
         every = (await stub.ModelStatistics(pb.ModelStatisticsRequest())).model_stats
     assert [(m.name, m.version) for m in every] == [("echo", "1"), ("other", "4")]
@@ -183,7 +185,7 @@ async def test_statistics_are_told_field_by_field() -> None:
 
 @pytest.mark.parametrize(("name", "number"), [("nobody", ""), ("echo", "9"), ("slow", "")])
 async def test_statistics_of_what_is_not_ready_are_an_invalid_argument(
-    server: Served, stub: GRPCInferenceServiceStub, name: str, number: str
+    server: Served, stub: GRPCInferenceServiceAsyncStub, name: str, number: str
 ) -> None:
     server.registry.loading("slow", 3)
     code, text = await refused(
