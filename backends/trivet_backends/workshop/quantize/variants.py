@@ -58,7 +58,7 @@ ONNX_INT8_DYNAMIC = Variant(
 ONNX_INT8_STATIC = Variant(
     name="onnx-int8-static",
     engine=Engine.ONNXRUNTIME,
-    about="8-bit weights and activations (QDQ), whose ranges the calibration texts gave",
+    about="8-bit weights and activations (QDQ), ranges from the calibration texts",
     bits=8,
     calibrated=True,
 )
@@ -83,7 +83,7 @@ OPENVINO_INT8_WEIGHTS = Variant(
 OPENVINO_INT8_STATIC = Variant(
     name="openvino-int8-static",
     engine=Engine.OPENVINO,
-    about="8-bit weights and activations (NNCF), whose ranges the calibration texts gave",
+    about="8-bit weights and activations (NNCF), ranges from the calibration texts",
     bits=8,
     packages={**_OPENVINO, "nncf": "nncf"},
     calibrated=True,
