@@ -17,6 +17,7 @@ from trivet_backends.workshop.finetune.options import (
     MixedPrecision,
     PublishOptions,
 )
+from trivet_backends.workshop.hub import checkpoint_folder
 from trivet_backends.workshop.options import Format, Pooling, Precision
 from trivet_backends.workshop.tokenizer_file import trained_pooling
 
@@ -32,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare them."""
     parser.add_argument(
         "checkpoint",
-        metavar="CHECKPOINT_FOLDER",
-        type=Path,
-        help="folder with config.json, model.safetensors and tokenizer.json of a BERT",
+        metavar="CHECKPOINT",
+        help="folder with config.json, model.safetensors and tokenizer.json of a BERT, or "
+        "OWNER/NAME[@REVISION] of one on the Hub",
     )
     add = parser.add_argument
     add("--task", choices=[task.value for task in HeadTask], required=True, help="what to learn")
@@ -273,11 +274,12 @@ def options_of(args: argparse.Namespace) -> FinetuneOptions:
     """The options of a parsed command line. Raises InvalidConfig for flags that do not agree."""
     task = HeadTask(args.task)
     columns = _columns(args)
-    pooling = _pooling(args, task)
+    publish = _publish(args)
+    checkpoint = checkpoint_folder(args.checkpoint)  # after what costs no download
     return FinetuneOptions(
-        checkpoint=args.checkpoint,
+        checkpoint=checkpoint,
         task=task,
-        pooling=pooling,
+        pooling=_pooling(args, task, checkpoint),
         layers=args.layers,
         data=DataOptions(
             training=args.train,
@@ -291,7 +293,7 @@ def options_of(args: argparse.Namespace) -> FinetuneOptions:
         output=args.output,
         cache=args.cache or _usual_cache(),
         resume=args.resume,
-        publish=_publish(args),
+        publish=publish,
     )
 
 
@@ -337,7 +339,7 @@ def _columns(args: argparse.Namespace) -> Columns:
     )
 
 
-def _pooling(args: argparse.Namespace, task: HeadTask) -> Pooling:
+def _pooling(args: argparse.Namespace, task: HeadTask, checkpoint: Path) -> Pooling:
     if task is not HeadTask.CLASSIFY:
         if args.pooling:
             cure = "leave it out, or learn --task classify"
@@ -345,7 +347,7 @@ def _pooling(args: argparse.Namespace, task: HeadTask) -> Pooling:
         return Pooling.CLS
     if args.pooling:
         return Pooling(args.pooling)
-    trained = trained_pooling(args.checkpoint)
+    trained = trained_pooling(checkpoint)
     return Pooling.MEAN if trained is Pooling.MEAN else Pooling.CLS
 
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from trivet.errors import Fault, InvalidConfig
+from trivet_backends.workshop.hub import checkpoint_folder
 from trivet_backends.workshop.options import Task
 from trivet_backends.workshop.quantize.options import Publish, QuantizeOptions, Weights
 from trivet_backends.workshop.quantize.variants import VARIANTS
@@ -54,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL_OR_CHECKPOINT",
-        help="a model's name in the repository, a model's folder, or a checkpoint folder",
+        help="a model's name in the repository, a model's folder, a checkpoint folder, or "
+        "OWNER/NAME[@REVISION] of one on the Hub",
     )
     parser.add_argument(
         "--model-repository",
@@ -187,8 +189,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace) -> QuantizeOptions:
+    # A name without an owner is the repository's to know, not the Hub's.
+    model = str(checkpoint_folder(args.model)) if "/" in args.model else args.model
     return QuantizeOptions(
-        model=args.model,
+        model=model,
         repository=args.model_repository,
         variants=args.variants,
         texts=args.texts,

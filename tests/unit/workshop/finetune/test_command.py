@@ -9,7 +9,7 @@ import pytest
 from trivet.cli import main as trivet
 from trivet_backends.workshop.finetune import command
 
-TYPED = ["finetune", "checkpoint", "--train", "rows.csv", "--output", "out"]
+TYPED = ["finetune", "./checkpoint", "--train", "rows.csv", "--output", "out"]
 
 
 @pytest.mark.parametrize(
