@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import stat
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from trivet.errors import AlreadyExists, InvalidInput, NotFound, ResourceExhausted
+from trivet.frontend.cuda_regions import CudaRegion
 
 _FOLDER = "/dev/shm/"  # where Linux keeps POSIX shared-memory objects
 _MAX_NAME = 255  # bytes of a POSIX object's; characters of a region's
@@ -87,11 +88,15 @@ class SystemRegion:
         )
 
 
+Region = SystemRegion | CudaRegion
+R = TypeVar("R", SystemRegion, CudaRegion)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A part of a region: one tensor's bytes."""
 
-    region: SystemRegion
+    region: Region
     offset: int
     byte_size: int
 
@@ -115,9 +120,9 @@ class Regions:
     def __init__(self, max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES) -> None:
         """max_request_bytes: that all inputs of one request may take from regions."""
         self.max_request_bytes = max_request_bytes
-        self._by_name: dict[str, SystemRegion] = {}
+        self._by_name: dict[str, Region] = {}
 
-    def add(self, region: SystemRegion) -> None:
+    def add(self, region: Region) -> None:
         """Keep a region. Ask `check_free` before it is opened."""
         self._by_name[region.name] = region
 
@@ -138,22 +143,26 @@ class Regions:
                 " unregister those that are no longer used"
             )
 
-    def remove(self, name: str) -> None:
-        """Forget one region, or with an empty name all of them; one that is unknown is no fault."""
-        if name:
-            self._by_name.pop(name, None)
-        else:
-            self._by_name.clear()
+    def remove(self, kind: type[Region], name: str) -> None:
+        """Forget one region, or with an empty name all of the kind; an unknown one is no fault."""
+        for region in list(self._by_name.values()):
+            if isinstance(region, kind) and name in ("", region.name):
+                del self._by_name[region.name]
 
-    def get(self, name: str) -> SystemRegion:
+    def get(self, name: str) -> Region:
         """One region. Raises NotFound for an unknown name."""
         if region := self._by_name.get(name):
             return region
         raise unknown_region(name)
 
-    def named(self, name: str) -> Iterator[SystemRegion]:
-        """One region, or with an empty name all of them. Raises NotFound for an unknown name."""
-        return iter([self.get(name)] if name else self._by_name.values())
+    def named(self, kind: type[R], name: str) -> list[R]:
+        """One region, or with an empty name all of the kind. Raises NotFound for an unknown one."""
+        found = [region for region in self._by_name.values() if isinstance(region, kind)]
+        if not name:
+            return found
+        if name not in (region.name for region in found):
+            raise unknown_region(name)
+        return [region for region in found if region.name == name]
 
 
 def unknown_region(name: str) -> NotFound:
@@ -162,7 +171,7 @@ def unknown_region(name: str) -> NotFound:
     )
 
 
-def place_in(region: SystemRegion, offset: int, byte_size: int) -> Place:
+def place_in(region: Region, offset: int, byte_size: int) -> Place:
     """A part of a region. Raises InvalidInput if it does not lie within."""
     if offset < 0 or byte_size < 0 or offset + byte_size > region.byte_size:
         raise InvalidInput(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from trivet.backend.gpus import visible_gpus
 from trivet.errors import Unimplemented
+from trivet.frontend.cuda_regions import CudaRegion
 from trivet.frontend.method import Call, Methods, Unary
 from trivet.frontend.parameters import SHARED_MEMORY_OFF
 from trivet.frontend.refusal import parse
-from trivet.frontend.regions import Regions, SystemRegion, unknown_region
+from trivet.frontend.regions import Regions, SystemRegion
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _SERVICE = "/inference.GRPCInferenceService/"
@@ -15,8 +17,7 @@ _SERVICE = "/inference.GRPCInferenceService/"
 class SharedMemoryService:
     """Answers the six RPCs.
 
-    Regions of GPU memory are refused in words of their own: no engine of this server takes its
-    inputs from there.
+    Regions of GPU memory are taken where the driver offers the GPU, else refused in plain words.
     """
 
     def __init__(self, regions: Regions | None) -> None:
@@ -37,7 +38,7 @@ class SharedMemoryService:
     async def system_status(self, message: bytes, call: Call) -> bytes:
         asked = parse(pb.SystemSharedMemoryStatusRequest, message)
         answer = pb.SystemSharedMemoryStatusResponse()
-        for region in self._on().named(asked.name):
+        for region in self._on().named(SystemRegion, asked.name):
             told = answer.regions[region.name]
             told.name, told.key = region.name, region.key
             told.offset, told.byte_size = region.offset, region.byte_size
@@ -52,27 +53,34 @@ class SharedMemoryService:
 
     async def system_unregister(self, message: bytes, call: Call) -> bytes:
         asked = parse(pb.SystemSharedMemoryUnregisterRequest, message)
-        self._on().remove(asked.name)
+        self._on().remove(SystemRegion, asked.name)
         return pb.SystemSharedMemoryUnregisterResponse().SerializeToString()
 
     async def cuda_status(self, message: bytes, call: Call) -> bytes:
         asked = parse(pb.CudaSharedMemoryStatusRequest, message)
-        self._on()
-        if asked.name:
-            raise unknown_region(asked.name)
-        return pb.CudaSharedMemoryStatusResponse().SerializeToString()
+        answer = pb.CudaSharedMemoryStatusResponse()
+        for region in self._on().named(CudaRegion, asked.name):
+            told = answer.regions[region.name]
+            told.name, told.device_id = region.name, region.device
+            told.byte_size = region.byte_size
+        return answer.SerializeToString()
 
     async def cuda_register(self, message: bytes, call: Call) -> bytes:
         asked = parse(pb.CudaSharedMemoryRegisterRequest, message)
-        self._on().check_free(asked.name)
-        raise Unimplemented(
-            f"shared memory region '{asked.name[:80]}' is on GPU {asked.device_id}, and this server"
-            " computes on no GPU; register system shared memory, or send the tensor in the request"
-        )
+        regions = self._on()
+        regions.check_free(asked.name)
+        if asked.device_id not in visible_gpus():
+            raise Unimplemented(
+                f"shared memory region '{asked.name[:80]}' is on GPU {asked.device_id}, which this"
+                " server does not see; register system shared memory, or send the tensor in the"
+                " request"
+            )
+        regions.add(CudaRegion(asked.name, asked.raw_handle, asked.device_id, asked.byte_size))
+        return pb.CudaSharedMemoryRegisterResponse().SerializeToString()
 
     async def cuda_unregister(self, message: bytes, call: Call) -> bytes:
-        parse(pb.CudaSharedMemoryUnregisterRequest, message)
-        self._on()
+        asked = parse(pb.CudaSharedMemoryUnregisterRequest, message)
+        self._on().remove(CudaRegion, asked.name)
         return pb.CudaSharedMemoryUnregisterResponse().SerializeToString()
 
     def _on(self) -> Regions:
