@@ -175,7 +175,7 @@ async def test_half_open_streams_hold_nothing_up(
 
 
 WAITING = http2.message(request("wait"))
-SEEN = "grpcio 1.85 ended a neighbour's call with CANCELLED in some runs on a busy machine"
+SEEN = "on grpcio a neighbour's call ended with CANCELLED in some runs on a busy machine"
 
 
 async def test_streams_that_are_reset_at_once_are_given_up(
