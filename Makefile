@@ -86,8 +86,8 @@ protos: setup ## generate the code of protos/ again
 	$(BIN)/python protos/generate.py
 
 lock: ## resolve the dependencies again (needs uv)
-	$(COMPILE) --extra server --extra onnxruntime --extra workshop --group dev --upgrade -o .lock/dev.txt
-	$(COMPILE) $(WITHOUT_GPU) --constraint .lock/dev.txt --constraint .lock/torch.txt --no-emit-package torch --upgrade -o .lock/extras.txt
+	$(COMPILE) --extra server --extra onnxruntime --extra workshop --extra otel --group dev --upgrade -o .lock/dev.txt
+	$(COMPILE) $(WITHOUT_GPU) --group system --constraint .lock/dev.txt --constraint .lock/torch.txt --no-emit-package torch --upgrade -o .lock/extras.txt
 	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --upgrade -o .lock/fuzz.txt
 
