@@ -73,6 +73,7 @@ class ServerConfig:
     server_name: str = DEFAULT_SERVER_NAME
     control: ControlOptions = field(default_factory=ControlOptions)
     cache_bytes: int = 0  # of the response cache; 0: there is none
+    shutdown_delay_s: float = 0.0  # told to stop: serve on for so long, and show as not ready
     exit_on_error: bool = True  # end if a model cannot be loaded, instead of serving the others
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
     rate_limits: tuple[Limit, ...] | None = None  # None: instances run whenever they can
@@ -96,7 +97,7 @@ class App:
 
 @asynccontextmanager
 async def running(config: ServerConfig) -> AsyncIterator[App]:
-    """Serve until the block ends: refuse new calls, answer the accepted ones, unload - in order.
+    """Serve until the block ends: say so, refuse new calls, answer the accepted ones, unload.
 
     The port is open, and health answers NOT_SERVING, while models still load.
     Raises InvalidConfig if the port is taken, a repository cannot be read or, with
@@ -158,13 +159,21 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         if config.metrics and metrics_port is not None:
             _warn_of_exposure(config.metrics.http.listener, metrics_port)
         stack.callback(draining.set)
+        stack.callback(registry.leave)
         faults = await control.start(quiet=config.exit_on_error)
         if faults and config.exit_on_error:
             raise InvalidConfig(faults)
         started.set()
         watching = asyncio.create_task(control.watch())
         stack.callback(watching.cancel)
+        stack.push_async_callback(_announce_leave, registry, config.shutdown_delay_s)
         yield App(port, registry, metrics_port)
+
+
+async def _announce_leave(registry: Registry, delay_s: float) -> None:
+    """Show as not ready, and serve on until those who send requests here have noticed."""
+    registry.leave()
+    await asyncio.sleep(delay_s)
 
 
 def _pages(sources: Sources, access: Access) -> Application:

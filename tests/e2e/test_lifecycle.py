@@ -224,6 +224,44 @@ async def test_a_second_signal_ends_it_at_once(stopping: Stopping) -> None:
             await endless
 
 
+async def test_with_a_delay_it_serves_on_while_balancers_are_told(
+    repository: Path, tmp_path: Path
+) -> None:
+    """For as long as the delay lasts, which here is until the second signal."""
+    log = tmp_path / "stderr.log"
+    with serving(repository, "--shutdown-delay-secs", "600", log=log) as server:
+        async with (
+            grpc.aio.insecure_channel(server.address) as channel,
+            AsyncClient(server.address) as client,
+        ):
+            watch = HealthAsyncStub(channel).Watch(health_pb2.HealthCheckRequest())
+            told = aiter(watch)
+            assert (await anext(told)).status == SERVING
+            sending: asyncio.Queue[InferRequest] = asyncio.Queue()
+
+            async def requests() -> AsyncIterator[InferRequest]:
+                while True:
+                    yield await sending.get()
+
+            stream = aiter(client.infer_stream(requests()))
+            for seed, before in ((1, True), (2, False)):
+                sending.put_nowait(InferRequest(model="seen", inputs={"IN": numbers(seed)}))
+                _, answer = await anext(stream)
+                assert isinstance(answer, InferResult)
+                assert (answer.outputs["OUT"] == numbers(seed)).all()
+                if before:
+                    await Stopping(server, log).signal(signal.SIGTERM)
+                    assert (await anext(told)).status == NOT_SERVING
+            assert not await client.server_ready()
+            assert not await client.model_ready("seen")
+            async with AsyncClient(server.address) as newcomer:
+                for caller in (client, newcomer):
+                    result = await caller.infer("seen", {"IN": numbers(3)})
+                    assert (result.outputs["OUT"] == numbers(3)).all()
+            server.process.send_signal(signal.SIGTERM)
+            assert await Stopping(server, log).ended() == 1
+
+
 async def test_a_request_that_does_not_end_is_cut_off_in_the_end(
     repository: Path, tmp_path: Path
 ) -> None:

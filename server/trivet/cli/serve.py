@@ -36,8 +36,9 @@ HELP = "serve a model repository over gRPC"
 DESCRIPTION = """\
 Read every model of the repository, make the ones its version policies ask for ready, and answer
 KServe v2 (inference.GRPCInferenceService), trivet.v1.TextService, grpc.health.v1 and reflection on
-one port until SIGINT or SIGTERM. Then no new request is taken, every accepted one is answered, and
-the process ends with status 0. A second signal ends it at once.
+one port until SIGINT or SIGTERM. Then health says NOT_SERVING, after --shutdown-delay-secs no new
+request is taken, every accepted one is answered, and the process ends with status 0. A second
+signal ends it at once, with status 1.
 """
 EPILOG = """\
 examples:
@@ -72,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         control=control_options(args),
         server_name=args.server_name,
         cache_bytes=cache_bytes(args),
+        shutdown_delay_s=args.shutdown_delay_secs,
         exit_on_error=args.exit_on_error,
         hold_until=_hold_until(os.environ),
         rate_limits=rate_limits(args),

@@ -26,6 +26,11 @@ MAX_IN_FLIGHT = 1024
 # those who make it, and holds them back.
 _UNREAD = 16
 
+# Seconds, of a stream whose server takes leave. What its caller sent before it could know is still
+# on its way; a stream that has been quiet for so long has none. One that is never quiet ends, too.
+_QUIET_S = 0.1
+_NOT_QUIET_S = 1.0
+
 _Answering = asyncio.Task[bytes | None]  # None: its answers have left one by one
 
 _T = TypeVar("_T")
@@ -49,14 +54,15 @@ async def answer_stream(
     flow control holds the caller back.
 
     Ends when all messages are answered. An exception of `answer` ends the stream with it. When
-    `draining` is set, what was read is still answered, and then Draining is raised. Closing the
-    generator cancels what is in flight.
+    `draining` is set, it reads on until the caller is quiet for a moment, answers all that, and
+    then raises Draining. Closing the generator cancels what is in flight.
     """
     running: set[_Answering] = set()
     ordered: deque[_Answering] = deque()  # those whose answers have to leave in this order
     ready: asyncio.Queue[_Answering | bytes | None] = asyncio.Queue()
     free = asyncio.Semaphore(limit)
     room = asyncio.Semaphore(_UNREAD)
+    count = 0  # of messages read
 
     async def pass_on(answers: Answers) -> None:
         async with aclosing(answers):
@@ -81,15 +87,25 @@ async def answer_stream(
         running.add(task)
 
     async def read() -> None:
+        nonlocal count
         await free.acquire()  # before reading: what has been read is answered, come what may
         async for message in messages:
+            count += 1
             start(answer(message))
             await free.acquire()
 
+    async def end_when_quiet() -> None:
+        await draining.wait()
+        before, left_s = -1, _NOT_QUIET_S
+        while (count != before or free.locked()) and left_s > 0:
+            before = count
+            await asyncio.sleep(_QUIET_S)
+            left_s -= _QUIET_S
+        reader.cancel()
+
     reader = asyncio.create_task(read())
     reader.add_done_callback(lambda _: ready.put_nowait(None))
-    drained = asyncio.create_task(draining.wait())
-    drained.add_done_callback(lambda _: reader.cancel())
+    drained = asyncio.create_task(end_when_quiet())
     try:
         while running or not reader.done():
             item = await ready.get()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
-from trivet.errors import InvalidInput, NotFound, Unavailable
+from trivet.errors import Draining, InvalidInput, NotFound, Unavailable
 from trivet.model.model import Model
 from trivet.repository.aliases import aliases_of
 
@@ -87,6 +87,12 @@ class Registry:
     def __init__(self) -> None:
         self._models: dict[str, dict[int, _Version]] = {}
         self._changed = asyncio.Event()
+        self._leaving = False
+
+    def leave(self) -> None:
+        """The server takes leave: nothing shows as ready any more, and all is served as before."""
+        self._leaving = True
+        self._announce()
 
     @contextmanager
     def acquire(self, name: str, version: Asked = None) -> Iterator[Model]:
@@ -94,10 +100,12 @@ class Registry:
 
         version: a number, or an alias that the model's config gives one. Raises NotFound for a
         model or version there is not or that could not be loaded, InvalidInput for an alias there
-        is not, Unavailable for a version that is not ready yet or no more.
+        is not, Unavailable for a version that is not ready yet or no more, or gone with the server.
         """
         entry = self._find(name, version)
         if entry.model is None or entry.state is not State.READY:
+            if self._leaving:
+                raise Draining(f"model '{name}': the server is shutting down; ask another")
             raise _not_ready(name, version, entry)
         entry.users += 1
         try:
@@ -242,12 +250,12 @@ class Registry:
         return aliases[version]
 
     def is_ready(self, name: str, version: Asked = None) -> bool:
-        """Whether a request for it would be taken; False for what is unknown.
+        """Whether requests should be sent for it; False for what is unknown.
 
         Raises InvalidInput for an alias that a known model has not.
         """
         try:
-            return self._find(name, version).is_ready
+            return self._find(name, version).is_ready and not self._leaving
         except NotFound:
             return False
 
@@ -255,7 +263,7 @@ class Registry:
         """Whether every model that is to be served has a ready version, and none that counts is
         loading.
         """
-        return all(
+        return not self._leaving and all(
             any(entry.is_ready for entry in counting)
             and all(entry.state is not State.LOADING for entry in counting)
             for versions in self._models.values()

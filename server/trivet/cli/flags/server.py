@@ -21,4 +21,13 @@ FLAGS = (
         default=30,
         help="how long accepted requests may take to finish on shutdown (default: %(default)s)",
     ),
+    Flag(
+        name="shutdown-delay-secs",
+        metavar="SECONDS",
+        parse=whole,
+        default=0,
+        help="how long to serve on after a signal to stop, while health says NOT_SERVING, so that"
+        " balancers send new requests elsewhere first; --exit-timeout-secs begins after it"
+        " (default: %(default)s)",
+    ),
 )

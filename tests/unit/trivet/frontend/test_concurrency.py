@@ -297,3 +297,38 @@ async def test_an_item_cancelled_from_inside_is_no_answer() -> None:
 
     with pytest.raises(RuntimeError, match="of 3 were cancelled from inside"):
         await answer_all(range(3), answer)
+
+
+async def test_what_is_on_its_way_when_draining_begins_is_answered() -> None:
+    draining, sent = asyncio.Event(), asyncio.Event()
+
+    async def late() -> AsyncIterator[bytes]:
+        yield b"0"
+        await sent.wait()
+        yield b"1"
+        await asyncio.Future()
+
+    answers = answer_stream(late(), at_once, in_order=True, draining=draining)
+    assert await anext(answers) == b"0"
+    draining.set()
+    await settle()
+    sent.set()
+    assert await anext(answers) == b"1"
+    with pytest.raises(Unavailable, match="draining"):
+        await anext(answers)
+
+
+async def test_a_caller_who_is_never_quiet_is_let_go_all_the_same() -> None:
+    draining = asyncio.Event()
+    draining.set()
+
+    async def tireless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"0"
+            await asyncio.sleep(0)
+
+    answers = answer_stream(tireless(), at_once, in_order=True, draining=draining)
+    async with asyncio.timeout(20):
+        with pytest.raises(Unavailable, match="draining"):
+            async for answer in answers:
+                assert answer == b"0"

@@ -189,6 +189,30 @@ async def test_readiness_of_what_is_unknown_is_no_error(registry: Registry) -> N
     assert not registry.is_ready("nobody")
 
 
+async def test_one_that_takes_leave_serves_on_and_is_not_ready(registry: Registry) -> None:
+    publish(registry, echo_model())
+    changing = asyncio.create_task(registry.wait_changed())
+    await asyncio.sleep(0)
+    registry.leave()
+    await changing
+    assert not registry.is_ready("echo")
+    assert not registry.all_ready()
+    assert served(registry, "echo") == 1
+
+
+async def test_nobody_hears_of_an_unknown_model_because_the_server_leaves(
+    registry: Registry,
+) -> None:
+    publish(registry, echo_model())
+    registry.leave()
+    await registry.retire("echo", 1)
+    with pytest.raises(Unavailable, match="'echo': the server is shutting down") as told:
+        served(registry, "echo")
+    assert told.value.retry_after_s > 0
+    with pytest.raises(NotFound):
+        served(registry, "nobody")
+
+
 async def test_the_versions_of_an_unknown_model_are_not_found(registry: Registry) -> None:
     with pytest.raises(NotFound, match="unknown model: 'nobody'"):
         registry.versions("nobody")
