@@ -6,15 +6,16 @@ import argparse
 from importlib.util import find_spec
 
 from trivet.errors import Fault, InvalidConfig
-from trivet_backends.workshop.finetune import flags
+from trivet_backends.workshop.finetune.flags import parser as flags
 from trivet_backends.workshop.finetune.options import FinetuneOptions, MixedPrecision
 
 NAME = "finetune"
 HELP = "train a head on a BERT checkpoint, and publish it as the next version"
 DESCRIPTION = """\
-Trains a head for text classification, token classification, extractive question answering or
-fill-mask on a BERT checkpoint folder. The encoder is frozen, unless --unfreeze: its output is then
-computed once, kept on disk under a digest of its content, and used by every later run.
+Trains a head for text classification (one label per text, or several), token classification,
+extractive question answering or fill-mask on a BERT checkpoint folder. The encoder is frozen,
+unless --unfreeze: its output is then computed once, kept on disk (--cache, up to --cache-gb) under
+a digest of its content, and used by every later run.
 
 The output folder holds the best model as a checkpoint folder (BertFor..., model.safetensors), the
 learning curve as a picture, metrics.jsonl, and what --resume needs to go on after a kill: it ends
@@ -33,6 +34,7 @@ examples:
 
 files:
   classify    CSV, TSV or JSONL with text and label (and a second text: --pair-column)
+  multi_label the same with any number of labels per text: a JSON list, or with | between
   tag_tokens  CoNLL (a word and its tag a line, an empty line between sentences), or JSONL with
               words and tags
   answer      CSV, TSV or JSONL with question, passage, answer and, if there is one, start (the

@@ -54,7 +54,7 @@ def _check_numbers(
         cure = "write a word and its tag on each line, a blank or a tab between them"
         faults.add(line, f"has {columns} column", cure)
         return False
-    for flag, number in (("--word-column", word_number), ("--tag-column", tag_number)):
+    for flag, number in (("--words-column", word_number), ("--tags-column", tag_number)):
         if not 1 <= abs(number) <= columns:
             cure = f"give {flag} a number from 1 to {columns}, or -1 for the last"
             faults.add(line, f"there is no column {number}", cure)

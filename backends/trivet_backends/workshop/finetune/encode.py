@@ -6,7 +6,7 @@ and told; a passage is read in windows that overlap instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from trivet_backends.workshop.finetune.examples import (
     Example,
     HeadTask,
     Labelled,
+    MultiLabelled,
     Plain,
     Tagged,
 )
@@ -36,7 +37,8 @@ class Row:
     """What a model computes at once.
 
     ids, types: int32 [tokens].
-    target: int64; classify [1], the label's place; tag_tokens and fill_mask [tokens], the tag's
+    target: int64; classify [1], the label's place; multi_label [labels], 1 for those the text has,
+    else 0; tag_tokens and fill_mask [tokens], the tag's
     place or the token's id where one is asked for, else IGNORED; answer [2], the first and the last
     token of the answer, both 0 (at [CLS]) where this window has none.
     spans: int32 [tokens, 2], each passage token's characters, -1 for other tokens; of answer only.
@@ -129,6 +131,8 @@ class Encoder:
             match example:
                 case Labelled(label=label):
                     target = np.array([self.labels.index(label)], np.int64)
+                case MultiLabelled(labels=labels):
+                    target = np.array([label in labels for label in self.labels], np.int64)
                 case Tagged(tags=tags):
                     target = _tag_targets(window, [self.labels.index(tag) for tag in tags])
                 case Asked():
@@ -137,7 +141,7 @@ class Encoder:
                 case Plain():
                     target = np.array(window.ids, np.int64)
                     target[np.array(window.special_tokens_mask, bool)] = IGNORED
-            if self.task is not HeadTask.ANSWER and (target == IGNORED).all():
+            if self.task in (HeadTask.TAG_TOKENS, HeadTask.FILL_MASK) and (target == IGNORED).all():
                 continue
             yield Row(
                 example=place,
@@ -150,6 +154,7 @@ class Encoder:
 
 _NOTHING = {
     HeadTask.CLASSIFY: ("has no token", "give a text"),
+    HeadTask.MULTI_LABEL: ("has no token", "give a text"),
     HeadTask.TAG_TOKENS: ("no word has a token", "give words that can be written"),
     HeadTask.ANSWER: ("has no token", "give a question and a passage"),
     HeadTask.FILL_MASK: ("has no token that could be guessed", "give a text with words"),
@@ -159,9 +164,9 @@ _NOTHING = {
 def _input_of(example: Example) -> object:
     """What tokenizers takes: a text, a pair, or a list of words."""
     match example:
-        case Labelled(pair=None) | Plain():
+        case Labelled(pair=None) | MultiLabelled(pair=None) | Plain():
             return example.text
-        case Labelled():
+        case Labelled() | MultiLabelled():
             return (example.text, example.pair)
         case Tagged():
             return list(example.words)
@@ -227,9 +232,6 @@ class Masking:
         return Row(example=row.example, ids=ids, types=row.types, target=target)
 
 
-RowMaker = Callable[[int, int], Row]  # (place of the row, epoch) -> the row as it is computed
-
-
 def padded(rows: Sequence[Row], pad_id: int) -> Mapping[str, np.ndarray]:
     """The inputs of BERT: int64 [rows, longest] ids, mask and types, filled up on the right."""
     longest = max(len(row.ids) for row in rows)
@@ -244,14 +246,3 @@ def padded(rows: Sequence[Row], pad_id: int) -> Mapping[str, np.ndarray]:
         arrays["attention_mask"][place, :tokens] = 1
         arrays["token_type_ids"][place, :tokens] = row.types
     return arrays
-
-
-def padded_targets(rows: Sequence[Row], task: HeadTask) -> np.ndarray:
-    """int64: the rows' targets, one over the other; those of tokens filled up with IGNORED."""
-    if task in (HeadTask.CLASSIFY, HeadTask.ANSWER):
-        return np.stack([row.target for row in rows])
-    longest = max(len(row.target) for row in rows)
-    targets = np.full((len(rows), longest), IGNORED, np.int64)
-    for place, row in enumerate(rows):
-        targets[place, : len(row.target)] = row.target
-    return targets

@@ -7,9 +7,10 @@ from enum import StrEnum
 
 
 class HeadTask(StrEnum):
-    """What a head answers; the value is what `--task` says, here and in `trivet build`."""
+    """What a head answers; the value is what `--task` says."""
 
     CLASSIFY = "classify"
+    MULTI_LABEL = "multi_label"
     TAG_TOKENS = "tag_tokens"
     ANSWER = "answer"
     FILL_MASK = "fill_mask"
@@ -17,7 +18,17 @@ class HeadTask(StrEnum):
     @property
     def has_labels(self) -> bool:
         """Whether the head chooses among labels that the data names."""
-        return self in (HeadTask.CLASSIFY, HeadTask.TAG_TOKENS)
+        return self.is_of_texts or self is HeadTask.TAG_TOKENS
+
+    @property
+    def is_of_texts(self) -> bool:
+        """Whether the head says one thing of a whole text, from the pooled first token."""
+        return self in (HeadTask.CLASSIFY, HeadTask.MULTI_LABEL)
+
+    @property
+    def built_as(self) -> str:
+        """What `trivet build` calls it: one head serves one label per text, and several."""
+        return "classify" if self is HeadTask.MULTI_LABEL else self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +39,16 @@ class Labelled:
     text: str
     pair: str | None
     label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiLabelled:
+    """A text, or a pair of texts, with any number of labels; none, too."""
+
+    line: int
+    text: str
+    pair: str | None
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,4 +80,4 @@ class Plain:
     text: str
 
 
-Example = Labelled | Tagged | Asked | Plain
+Example = Labelled | MultiLabelled | Tagged | Asked | Plain

@@ -19,6 +19,7 @@ import torch
 
 from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.build_file import Json
+from trivet_backends.workshop.finetune import cache
 from trivet_backends.workshop.finetune.encode import Row, padded
 from trivet_backends.workshop.finetune.examples import HeadTask
 from trivet_backends.workshop.finetune.plan import in_order
@@ -60,18 +61,23 @@ def compute(
     target: Path,
     *,
     device: Any,
+    most_bytes: int,
     done: Callable[[int, int], None],
 ) -> None:
     """Compute the features of all rows into the folder `target`, unless they are there.
 
+    most_bytes: of all features beside it; what was not used for longest makes room.
     done: called with the rows that are done and all. A folder appears whole or not at all.
     """
     if (target / _FILE).is_file():
+        cache.touch(target)
         return
     starts = _starts(rows, task)
     width = model.config.hidden_size
-    _check_space(target.parent, int(starts[-1]) * width * 4)
-    scratch = Path(tempfile.mkdtemp(prefix=".features-", dir=target.parent))
+    needed = int(starts[-1]) * width * 4
+    cache.make_room(target.parent, needed, most_bytes)
+    _check_space(target.parent, needed)
+    scratch = Path(tempfile.mkdtemp(prefix=cache.SCRATCH, dir=target.parent))
     try:
         vectors = np.lib.format.open_memmap(
             scratch / _FILE, mode="w+", dtype=np.float32, shape=(int(starts[-1]), width)

@@ -22,13 +22,20 @@ from trivet_backends.workshop.tensor_files import list_tensors, read_tensor
 
 CLASSES = {
     HeadTask.CLASSIFY: "BertForSequenceClassification",
+    HeadTask.MULTI_LABEL: "BertForSequenceClassification",
     HeadTask.TAG_TOKENS: "BertForTokenClassification",
     HeadTask.ANSWER: "BertForQuestionAnswering",
     HeadTask.FILL_MASK: "BertForMaskedLM",
 }
+# How transformers, and the server by it, makes scores of logits: softmax, or a sigmoid each.
+_PROBLEMS = {
+    HeadTask.CLASSIFY: "single_label_classification",
+    HeadTask.MULTI_LABEL: "multi_label_classification",
+}
 # The module of the head in transformers' class.
 _HEADS = {
     HeadTask.CLASSIFY: "classifier",
+    HeadTask.MULTI_LABEL: "classifier",
     HeadTask.TAG_TOKENS: "classifier",
     HeadTask.ANSWER: "qa_outputs",
     HeadTask.FILL_MASK: "cls",
@@ -56,6 +63,8 @@ def make_model(
     if task.has_labels:
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: place for place, label in enumerate(labels)}
+    if task in _PROBLEMS:
+        config.problem_type = _PROBLEMS[task]
     if dropout is not None:
         config.classifier_dropout = dropout
     torch.manual_seed(seed)
@@ -117,7 +126,7 @@ class Trainee(nn.Module):  # type: ignore[misc]  # torch is not there when types
         super().__init__()
         self.encoder: Any = None if frozen else model.bert
         self.head = getattr(model, _HEADS[task])
-        has_pooler = task is HeadTask.CLASSIFY
+        has_pooler = task.is_of_texts
         self.pooler = model.bert.pooler if has_pooler and frozen else None
         self.dropout = model.dropout if task.has_labels else nn.Identity()
         self._has_pooler = has_pooler

@@ -21,6 +21,18 @@ def classification(wanted: np.ndarray, found: np.ndarray, labels: int) -> Scores
     return {"accuracy": float((wanted == found).mean()), "macro_f1": float(np.mean(present))}
 
 
+def multi_label(wanted: np.ndarray, found: np.ndarray) -> Scores:
+    """wanted, found: bool [rows, labels]. micro_f1: over all choices; macro_f1: the labels' mean,
+    of those that are wanted. exact_match: rows that are right in all labels."""
+    pairs = [(wanted[:, label], found[:, label]) for label in range(wanted.shape[1])]
+    present = [_f1_of(ours, theirs) for ours, theirs in pairs if ours.any()]
+    return {
+        "exact_match": float((wanted == found).all(axis=1).mean()),
+        "macro_f1": float(np.mean(present)) if present else 1.0,
+        "micro_f1": _f1_of(wanted, found),
+    }
+
+
 def _f1_of(wanted: np.ndarray, found: np.ndarray) -> float:
     return f1(int((wanted & found).sum()), int(found.sum()), int(wanted.sum()))
 

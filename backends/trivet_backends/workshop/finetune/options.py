@@ -8,7 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from trivet_backends.workshop.build_file import Json
-from trivet_backends.workshop.finetune.data import Columns, FileFormat
+from trivet_backends.workshop.finetune.columns import Columns
+from trivet_backends.workshop.finetune.data import FileFormat
 from trivet_backends.workshop.finetune.examples import HeadTask
 from trivet_backends.workshop.options import Pooling
 
@@ -58,6 +59,14 @@ class LoopOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheOptions:
+    """Where features are kept between runs, and how much of them."""
+
+    folder: Path
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishOptions:
     """Where the best model goes."""
 
@@ -75,12 +84,12 @@ class FinetuneOptions:
 
     checkpoint: Path
     task: HeadTask
-    pooling: Pooling  # of classify: CLS or MEAN
+    pooling: Pooling  # of classify and multi_label: CLS or MEAN
     layers: int | None  # of the encoder, from the first; None: all
     data: DataOptions
     loop: LoopOptions
     output: Path
-    cache: Path
+    cache: CacheOptions
     resume: bool = False
     publish: PublishOptions | None = None
 

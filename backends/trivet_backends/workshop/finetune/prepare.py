@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +106,15 @@ def _labels(
     counts = split.balance(parts.training, labels)
     for line in split.balance_told(counts, balanced=options.loop.balance):
         display.say(line)
-    return labels, split.class_weights(counts) if options.loop.balance else None
+    return labels, _weights(options, counts, len(parts.training))
+
+
+def _weights(options: FinetuneOptions, counts: Mapping[str, int], rows: int) -> np.ndarray | None:
+    if not options.loop.balance:
+        return None
+    if options.task is HeadTask.MULTI_LABEL:
+        return split.positive_weights(counts, rows)
+    return split.class_weights(counts)
 
 
 def _validation_name(options: FinetuneOptions) -> str:

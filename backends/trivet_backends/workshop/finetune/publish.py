@@ -18,6 +18,7 @@ from trivet_backends.workshop.build_file import Json
 from trivet_backends.workshop.checkpoint import read_checkpoint
 from trivet_backends.workshop.entry import Published
 from trivet_backends.workshop.finetune import tasks
+from trivet_backends.workshop.finetune.examples import HeadTask
 from trivet_backends.workshop.finetune.heads import CLASSES, Trainee, write_weights
 from trivet_backends.workshop.finetune.lessons import Lessons
 from trivet_backends.workshop.finetune.options import PublishOptions
@@ -69,7 +70,7 @@ def write_checkpoint(
 def _check(folder: Path, trainee: Any, lessons: Lessons) -> None:
     import transformers
 
-    read_checkpoint(folder, Task(lessons.task.value))
+    read_checkpoint(folder, Task(lessons.task.built_as))
     read = getattr(transformers, CLASSES[lessons.task]).from_pretrained(folder).eval()
     reread = Trainee(read, lessons.task, frozen=False).eval()
     places = list(range(min(_CHECKED_ROWS, len(lessons.rows))))
@@ -104,7 +105,7 @@ def _put_in_place(scratch: Path, target: Path) -> Path:
 
 def publish(
     folder: Path,
-    task: str,
+    task: HeadTask,
     options: PublishOptions,
     scores: Mapping[str, float],
     metric: str,
@@ -122,7 +123,7 @@ def publish(
     build_options = BuildOptions(
         name=options.name,
         pipeline=options.pipeline,
-        task=Task(task),
+        task=Task(task.built_as),
         precisions=tuple(Precision(word) for word in options.precision.split(",")),
         format=Format(options.format),
     )

@@ -133,7 +133,7 @@ def _model(prepared: Prepared, options: FinetuneOptions) -> Any:
     )
     if options.layers is not None:
         heads.keep_layers(model, options.layers)
-    if options.pooling is Pooling.MEAN and options.task is HeadTask.CLASSIFY:
+    if options.pooling is Pooling.MEAN and options.task.is_of_texts:
         pooling.append_mean_layer(model)
     return model
 
@@ -177,7 +177,7 @@ def _features(
     display: Display,
 ) -> features.Features:
     files = {**prepared.checkpoint_digests, "pooling": options.pooling, "layers": options.layers}
-    target = options.cache / features.key_of(files, options.task, rows)
+    target = options.cache.folder / features.key_of(files, options.task, rows)
     if accelerator.is_main_process:
         features.compute(
             model,
@@ -185,6 +185,7 @@ def _features(
             options.task,
             target,
             device=accelerator.device,
+            most_bytes=options.cache.most_bytes,
             done=lambda done, total: display.progress(f"features for {name}", done, total),
         )
     accelerator.wait_for_everyone()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trivet.errors import Fault, InvalidConfig
-from trivet_backends.workshop.finetune.examples import Example, Labelled, Tagged
+from trivet_backends.workshop.finetune.examples import Example, Labelled, MultiLabelled, Tagged
 from trivet_backends.workshop.finetune.faults import LineFaults
 
 # A label is called rare if it has less than this share of the most frequent one's rows.
@@ -33,8 +33,8 @@ def split(examples: Sequence[Example], share: float, seed: int) -> Parts:
     """
     rng = np.random.default_rng(seed)
     groups: dict[str, list[int]] = {}
-    for place, example in enumerate(examples):
-        groups.setdefault(example.label if isinstance(example, Labelled) else "", []).append(place)
+    for place, group in enumerate(_groups(examples)):
+        groups.setdefault(group, []).append(place)
     held: set[int] = set()
     for places in (groups[key] for key in sorted(groups)):
         count = round(len(places) * share)
@@ -47,6 +47,19 @@ def split(examples: Sequence[Example], share: float, seed: int) -> Parts:
         training=[example for i, example in enumerate(examples) if i not in held],
         validation=[example for i, example in enumerate(examples) if i in held],
     )
+
+
+def _groups(examples: Sequence[Example]) -> Iterator[str]:
+    """The label that each row is parted by: of several the rarest, so that no part lacks it."""
+    counts = Counter(label for label, _ in _labels_with_lines(examples))
+    for example in examples:
+        match example:
+            case Labelled():
+                yield example.label
+            case MultiLabelled(labels=labels):
+                yield min(labels, key=lambda label: (counts[label], label), default="")
+            case _:
+                yield ""
 
 
 def labels_of(training: Sequence[Example], wanted: Sequence[str], file: str) -> tuple[str, ...]:
@@ -66,7 +79,8 @@ def labels_of(training: Sequence[Example], wanted: Sequence[str], file: str) -> 
     labels = tuple(wanted) or tuple(sorted(found))
     if len(labels) < 2:
         cure = "give rows of at least two labels"
-        raise InvalidConfig([Fault(file, f"all rows are labelled '{labels[0]}'", cure)])
+        what = f"all rows are labelled '{labels[0]}'" if labels else "no row has a label"
+        raise InvalidConfig([Fault(file, what, cure)])
     return labels
 
 
@@ -87,6 +101,8 @@ def _labels_with_lines(examples: Iterable[Example]) -> Iterator[tuple[str, int]]
         match example:
             case Labelled():
                 yield example.label, example.line
+            case MultiLabelled():
+                yield from ((label, example.line) for label in example.labels)
             case Tagged():
                 yield from zip(example.tags, example.lines, strict=True)
 
@@ -115,6 +131,13 @@ def balance_told(counts: Mapping[str, int], *, balanced: bool) -> list[str]:
             "accuracy says little of them, macro_f1 more; --balance weighs them up"
         )
     return lines
+
+
+def positive_weights(counts: Mapping[str, int], rows: int) -> np.ndarray:
+    """float32 [labels]: rows without the label for each that has it, for many labels per text."""
+    numbers = np.array([max(count, 1) for count in counts.values()], np.float64)
+    weights: np.ndarray = (np.maximum(rows - numbers, 1) / numbers).astype(np.float32)
+    return weights
 
 
 def class_weights(counts: Mapping[str, int]) -> np.ndarray:

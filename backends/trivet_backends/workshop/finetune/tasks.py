@@ -14,6 +14,7 @@ from trivet_backends.workshop.finetune.examples import Asked, Example, HeadTask
 # The metric that says which model is best; of "loss" less is better.
 BEST_BY = {
     HeadTask.CLASSIFY: "accuracy",
+    HeadTask.MULTI_LABEL: "micro_f1",
     HeadTask.TAG_TOKENS: "f1",
     HeadTask.ANSWER: "f1",
     HeadTask.FILL_MASK: "loss",
@@ -27,7 +28,7 @@ Prediction = tuple[Any, ...]  # (place of the example, and what the head says of
 def asked(row: Row, task: HeadTask) -> np.ndarray:
     """int [asked]: the tokens whose vectors the head needs."""
     match task:
-        case HeadTask.CLASSIFY:
+        case HeadTask.CLASSIFY | HeadTask.MULTI_LABEL:
             return np.zeros(1, np.int64)
         case HeadTask.ANSWER:
             return np.arange(len(row.ids))
@@ -49,7 +50,10 @@ def weight_of(row: Row, task: HeadTask) -> int:
 
 
 def loss_of(logits: Any, rows: Sequence[Row], task: HeadTask, class_weights: Any | None) -> Any:
-    """The sum of the losses. logits: float32 [asked, labels], as `places_of` orders them."""
+    """The sum of the losses. logits: float32 [asked, labels], as `places_of` orders them.
+
+    class_weights: float32 [labels]; of multi_label those of the labels that a text has.
+    """
     import torch
     from torch.nn import functional
 
@@ -61,6 +65,12 @@ def loss_of(logits: Any, rows: Sequence[Row], task: HeadTask, class_weights: Any
             for end in (0, 1)
         ]
         return (both[0] + both[1]) / 2
+    if task is HeadTask.MULTI_LABEL:
+        wanted = torch.from_numpy(np.stack([row.target for row in rows])).to(logits)
+        each = functional.binary_cross_entropy_with_logits(
+            logits, wanted, pos_weight=class_weights, reduction="none"
+        )
+        return each.mean(dim=1).sum()
     targets = np.concatenate([row.target[row.target != IGNORED] for row in rows])
     return functional.cross_entropy(
         logits, torch.from_numpy(targets).to(logits.device), weight=class_weights, reduction="sum"
@@ -88,6 +98,8 @@ def _prediction(logits: np.ndarray, row: Row, task: HeadTask) -> Prediction:
     match task:
         case HeadTask.CLASSIFY:
             return (row.example, int(logits[0].argmax()), int(row.target[0]))
+        case HeadTask.MULTI_LABEL:  # likelier than not
+            return (row.example, (logits[0] > 0).tolist(), (row.target > 0).tolist())
         case HeadTask.TAG_TOKENS:
             wanted = row.target[row.target != IGNORED]
             return (row.example, logits.argmax(axis=1).tolist(), wanted.tolist())
@@ -125,6 +137,11 @@ def scores_of(
             wanted = np.array([prediction[2] for prediction in predictions])
             found = np.array([prediction[1] for prediction in predictions])
             return metrics.classification(wanted, found, len(labels))
+        case HeadTask.MULTI_LABEL:
+            return metrics.multi_label(
+                np.array([prediction[2] for prediction in predictions]),
+                np.array([prediction[1] for prediction in predictions]),
+            )
         case HeadTask.TAG_TOKENS:
             named = [
                 [[labels[tag] for tag in tags] for tags in prediction[1:]]

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from trivet.errors import Fault, InvalidConfig
-from trivet_backends.workshop.finetune.data import Columns, FileFormat, read_examples
+from trivet_backends.workshop.finetune.columns import Columns
+from trivet_backends.workshop.finetune.data import FileFormat, read_examples
 from trivet_backends.workshop.finetune.examples import Asked, HeadTask, Labelled, Tagged
 from trivet_backends.workshop.graph.embed import EMBEDDING
 from trivet_backends.workshop.graph.fill_mask import TOKEN_IDS

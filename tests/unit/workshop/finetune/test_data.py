@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from trivet.errors import InvalidConfig
-from trivet_backends.workshop.finetune.data import Columns, FileFormat, read_examples
+from trivet_backends.workshop.finetune.columns import Columns
+from trivet_backends.workshop.finetune.data import FileFormat, read_examples
 from trivet_backends.workshop.finetune.examples import Asked, Example, HeadTask, Labelled, Tagged
 
-CLASSIFY, TAG, ANSWER, FILL = HeadTask
+CLASSIFY, MULTI, TAG, ANSWER, FILL = HeadTask
 
 
 def read(
@@ -137,7 +138,7 @@ def test_conll_is_read_by_sentences(tmp_path: Path) -> None:
     [
         ("word\n", Columns(), "line 1: has 1 column; write a word and its tag"),
         ("a\tO\nb\t\n", Columns(), "line 2: the tag is empty"),
-        ("a O\n", Columns(tag_number=3), "line 1: there is no column 3; give --tag-column"),
+        ("a O\n", Columns(tag_number=3), "line 1: there is no column 3; give --tags-column"),
     ],
 )
 def test_what_is_wrong_with_conll(tmp_path: Path, text: str, columns: Columns, told: str) -> None:
