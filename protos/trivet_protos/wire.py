@@ -75,6 +75,7 @@ DATATYPES: Mapping[str, Datatype] = {
 
 _CONTENTS = tuple(dict.fromkeys(d.contents for d in DATATYPES.values() if d.contents))
 _NUMPY = {name: np.dtype(d.numpy) for name, d in DATATYPES.items() if name != "BF16"}
+_PLAIN = {name: dtype for name, dtype in _NUMPY.items() if name not in ("BOOL", "BYTES")}
 _NAMES = {(dtype.kind, dtype.itemsize): name for name, dtype in _NUMPY.items()}
 _TEXT_KINDS = "OSUT"  # objects, bytes_, str_, StringDType: all travel as BYTES
 
@@ -115,6 +116,10 @@ def decode_raw(raw: bytes | memoryview, datatype: str, shape: Sequence[int]) -> 
     neither 0 nor 1 is the tensor copied.
     Raises WireError: unknown data type, impossible shape, or bytes that do not fill it exactly.
     """
+    if type(raw) is bytes and datatype in _PLAIN and shape and min(shape) > 0:
+        dtype = _PLAIN[datatype]  # what nearly every tensor is: nothing can be wrong but its size
+        if len(shape) <= _MAX_RANK and len(raw) == math.prod(shape) * dtype.itemsize:
+            return np.frombuffer(raw, dtype).reshape(shape)
     size = element_size(datatype)
     count = _element_count(shape, datatype)
     if size is None:

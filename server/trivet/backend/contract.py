@@ -8,16 +8,16 @@ instance's own thread, and in the end `Instance.close` and `Artifact.close`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from trivet.backend.cores import Cores
 from trivet.config import ModelConfig, TensorSpec
 from trivet.errors import ServeError
-from trivet.request import InferRequest, InferResponse, Parameters, ParameterValue, Tensors
+from trivet.request import NO_PARAMETERS, InferRequest, InferResponse, Parameters, Tensors
 
 # Asks a model of this server, as a client would; from any thread but the event loop's. The future
 # has the answer, or the ServeError.
@@ -65,8 +65,7 @@ def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """One request's share of a batch: arrays of [rows, ...], and what else came with it.
 
     outputs: those asked for; empty means all. A request that is computed in parts, or that nobody
@@ -75,18 +74,17 @@ class Rows:
     """
 
     inputs: Tensors
-    parameters: Parameters = field(default_factory=dict)
+    parameters: Parameters = NO_PARAMETERS
     id: str = ""
     outputs: tuple[str, ...] = ()
-    is_cancelled: Callable[[], bool] = field(default=_never, compare=False, repr=False)
+    is_cancelled: Callable[[], bool] = _never
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One request's outputs, and what the model has to say beside them ("tokens": 12)."""
 
     outputs: Tensors
-    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    parameters: Parameters = NO_PARAMETERS
 
 
 @dataclass(slots=True)

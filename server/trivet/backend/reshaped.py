@@ -67,11 +67,11 @@ class Reshaped:
 
     def inner(self, request: Rows) -> Rows:
         """A request as the engine sees it."""
-        return replace(request, inputs=self._view(request.inputs, self._inputs))
+        return request._replace(inputs=self._view(request.inputs, self._inputs))
 
     def outer(self, answer: Answer) -> Answer:
         """An answer as clients see it. Raises EngineFailed if it has not the shapes it should."""
-        return replace(answer, outputs=self._view(answer.outputs, self._outputs))
+        return answer._replace(outputs=self._view(answer.outputs, self._outputs))
 
     def _inner(self, batch: Batch) -> Batch:
         return replace(batch, requests=[self.inner(request) for request in batch.requests])

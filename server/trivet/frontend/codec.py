@@ -17,7 +17,7 @@ from trivet.frontend.parameters import REGION, fill_parameters, place_of, reques
 from trivet.frontend.regions import Place, Regions
 from trivet.repository.aliases import is_alias
 from trivet.repository.registry import Asked
-from trivet.request import InferRequest, InferResponse, Tensors
+from trivet.request import NO_PARAMETERS, InferRequest, InferResponse, Tensors
 from trivet_protos import wire
 from trivet_protos.generated import grpc_service_pb2 as pb
 
@@ -60,13 +60,14 @@ def request_of(
     """
     limits.check(message)
     model = message.model_name
+    version = message.model_version
     return InferRequest(
-        model=model,
-        version=version_of(message.model_version, model),
-        id=message.id,
-        inputs=_inputs(message, model, regions),
-        outputs=_requested_outputs(message, model) if message.outputs else (),
-        parameters=request_parameters(message.parameters, model) if message.parameters else {},
+        model,
+        _inputs(message, model, regions),
+        version_of(version, model) if version else None,
+        message.id,
+        _requested_outputs(message, model) if message.outputs else (),
+        request_parameters(message.parameters, model) if message.parameters else NO_PARAMETERS,
     )
 
 

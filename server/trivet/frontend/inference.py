@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from trivet.errors import ServeError, Unimplemented
@@ -175,7 +174,7 @@ class Inference:
     def _request(self, asked: pb.ModelInferRequest, forwarded: Parameters | None) -> InferRequest:
         request = request_of(asked, self._regions, self._limits)
         if forwarded:
-            return replace(request, parameters={**request.parameters, **forwarded})
+            return request._replace(parameters={**request.parameters, **forwarded})
         return request
 
     def _deliveries(self, asked: pb.ModelInferRequest, model: Model) -> Deliveries:

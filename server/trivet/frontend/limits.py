@@ -7,7 +7,7 @@ long the event loop, which is everybody's, is kept by reading it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar
 
@@ -51,6 +51,15 @@ class Limits:
     max_parameters: int = 1024
     max_parameter_length: int = 65_536
 
+    # Bytes of a message that is too small to exceed any limit but that of dimensions.
+    _harmless: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        two_bytes_each = 2 * min(self.max_tensors, self.max_parameters)
+        lengths = (self.max_name_length, self.max_parameter_length, self.max_typed_values)
+        harmless = min(two_bytes_each, *lengths, self.max_bytes_elements)
+        object.__setattr__(self, "_harmless", harmless)
+
     @property
     def max_fields(self) -> int:
         """Fields of a ModelInferRequest that keeps to these limits, those of its tensors
@@ -59,6 +68,11 @@ class Limits:
 
     def check(self, message: pb.ModelInferRequest) -> None:
         """Raises InvalidInput for a request that exceeds a limit."""
+        if message.ByteSize() <= self._harmless:
+            for tensor in message.inputs:
+                if len(tensor.shape) > self.max_dimensions:
+                    raise self._tensor(tensor, f"model '{message.model_name}': ")
+            return
         model = message.model_name
         self.check_name(model, "a model's name", "")
         where = f"model '{model}': "

@@ -15,7 +15,7 @@ import itertools
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -111,7 +111,7 @@ class CacheShare:
         """Keep a copy of the outputs that were asked for."""
         if request.outputs:
             asked = {name: response.outputs[name] for name in request.outputs}
-            response = replace(response, outputs=asked)
+            response = response._replace(outputs=asked)
         self._cache.put(self._owner, key, response)
 
     def close(self) -> None:
@@ -159,8 +159,7 @@ def _content(array: np.ndarray) -> bytes | memoryview:
 
 def _frozen(response: InferResponse) -> InferResponse:
     """A copy that shares no memory with the batch it came from, and that nobody can change."""
-    return replace(
-        response,
+    return response._replace(
         outputs=MappingProxyType({k: _frozen_array(v) for k, v in response.outputs.items()}),
         parameters=MappingProxyType(dict(response.parameters)),
         stages=Stages(),  # whoever is answered from here waits for no stage

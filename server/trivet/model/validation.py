@@ -50,26 +50,33 @@ class Validator:
         own = shape[1:] if self._max_batch_size else shape
         if len(own) != len(dims) or (self._max_batch_size and not shape):
             return False
-        return all(size == dim or dim == -1 for size, dim in zip(own, dims, strict=True))
+        for size, dim in zip(own, dims, strict=True):  # noqa: SIM110 - all() takes twice as long
+            if size != dim and dim != -1:
+                return False
+        return True
 
     def _rows(self, request: InferRequest) -> int:
+        rows = {len(array) for array in request.inputs.values()}
+        if len(rows) == 1 and 1 <= (count := rows.pop()) <= self._max_batch_size:
+            return count
+        raise self._wrong_rows(request)
+
+    def _wrong_rows(self, request: InferRequest) -> InvalidInput:
         rows = {name: len(array) for name, array in request.inputs.items()}
         if not rows:  # every input is optional, but none would tell how many rows to answer
-            raise InvalidInput(
+            return InvalidInput(
                 f"model '{self._name}': no input came; send at least one of {_names(self._inputs)}"
             )
         first = next(iter(rows.values()))
         if any(count != first for count in rows.values()):
-            raise InvalidInput(
+            return InvalidInput(
                 f"model '{self._name}': inputs disagree on the batch size: {_counts(rows)};"
                 " send the same number of rows in every input"
             )
-        if not 1 <= first <= self._max_batch_size:
-            raise InvalidInput(
-                f"model '{self._name}': batch size must be 1 to {self._max_batch_size}"
-                f" (max_batch_size), got {first}; split the request"
-            )
-        return first
+        return InvalidInput(
+            f"model '{self._name}': batch size must be 1 to {self._max_batch_size}"
+            f" (max_batch_size), got {first}; split the request"
+        )
 
     def _check_sizes(self, request: InferRequest, symbol: str, places: Places) -> None:
         """Inputs that share a dimension must agree on its size.

@@ -220,15 +220,9 @@ class BatchScheduler:
         if isinstance(answer, ServeError):
             slot.reject(self._named(answer))
             return
-        slot.resolve(
-            InferResponse(
-                model=self._config.name,
-                version=self._version,
-                outputs=answer.outputs,
-                parameters=answer.parameters,
-                stages=Stages.of(slot.timings),
-            )
-        )
+        stages = Stages.of(slot.timings)
+        name, version = self._config.name, self._version
+        slot.resolve(InferResponse(name, version, answer.outputs, answer.parameters, stages))
 
     def _named(self, error: ServeError) -> ServeError:
         """A backend's error with the name of the model, which the backend need not know."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -30,7 +29,7 @@ def parts(rows: int, length: int, policy: BatchPolicy) -> tuple[slice, ...]:
 
 def part_of(request: InferRequest, rows: slice) -> InferRequest:
     """The same request with these rows only: views, no copies."""
-    return replace(request, inputs={name: array[rows] for name, array in request.inputs.items()})
+    return request._replace(inputs={name: array[rows] for name, array in request.inputs.items()})
 
 
 def joined(responses: Sequence[InferResponse]) -> InferResponse:
@@ -43,8 +42,7 @@ def joined(responses: Sequence[InferResponse]) -> InferResponse:
     parameters: dict[str, ParameterValue] = {}
     for response in responses:
         parameters.update(response.parameters)
-    return replace(
-        responses[0],
+    return responses[0]._replace(
         outputs={name: _stacked(name, responses) for name in responses[0].outputs},
         parameters=parameters,
         stages=max((response.stages for response in responses), key=_total_ns),
