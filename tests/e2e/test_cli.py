@@ -94,11 +94,10 @@ def test_what_is_wrong_is_one_clear_line(
 @pytest.mark.parametrize(
     ("arguments", "fragment"),
     [
-        (["serve"], "the following arguments are required: --model-repository"),
         (["serve", "--model-repository", "m", "--grpc-port", "99999"], "'99999' is no port"),
         (["serve", "--model-repository", "m", "--grpc-max-message-bytes", "0"], "positive whole"),
         (["serve", "--model-repository", "m", "--exit-on-error", "maybe"], "neither true nor"),
-        (["serve", "--model-repo", "m"], "--model-repository"),
+        (["serve", "--model-repo", "m"], "unrecognized arguments: --model-repo m"),
         (["infer", "embed"], "--text"),
         (["ls"], "REPOSITORY"),
     ],

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING
 
 from trivet.cli.flags.access import restrictions
 from trivet.cli.flags.cache import cache_bytes
-from trivet.cli.flags.groups import GROUPS
+from trivet.cli.flags.groups import FLAGS, GROUPS
 from trivet.cli.flags.limits import request_limits
 from trivet.cli.flags.logs import started_log
 from trivet.cli.flags.metrics import metrics_config
 from trivet.cli.flags.model_control import control_options
 from trivet.cli.flags.options import grpc_options
 from trivet.cli.flags.rate_limit import rate_limits, without_effect
+from trivet.cli.flags.settings import TOML
 from trivet.cli.flags.tracing import trace_settings
 from trivet.cli.flags.unserved import notices
 
 if TYPE_CHECKING:
     from trivet.app import ServerConfig
+    from trivet.cli.settings.settled import Settled
+    from trivet.telemetry.logs import Log
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +42,14 @@ KServe v2 (inference.GRPCInferenceService), trivet.v1.TextService, grpc.health.v
 one port until SIGINT or SIGTERM. Then health says NOT_SERVING, after --shutdown-delay-secs no new
 request is taken, every accepted one is answered, and the process ends with status 0. A second
 signal ends it at once, with status 1.
+
+Every flag may be given as a variable (TRIVET_GRPC_PORT for --grpc-port) or in a settings file, too.
 """
 EPILOG = """\
 examples:
   trivet serve --model-repository model_repository/examples
   trivet serve --model-repository /models --grpc-address 0.0.0.0 --grpc-port 9000
+  TRIVET_GRPC_PORT=9000 trivet serve --settings-file trivet.toml --print-config
 """
 
 
@@ -60,12 +66,41 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal; 0 after a clean stop."""
     # grpc tells of a port in use in lines of its own, which say less than ours. Read at its import.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from trivet.cli.settings.settled import settled
+
+    settings = settled(args, os.environ, FLAGS)
+    if args.print_config:
+        return _print(settings, args.print_config)
+    started = started_log(settings.args)
+    for variable, instead in settings.unknown:
+        log.warning("variable_without_effect", extra={"variable": variable, "instead": instead})
+    return asyncio.run(_serve(_config(settings.args, started)))
+
+
+def _print(settings: Settled, form: str) -> int:
+    """Settings to stdout, and to stderr what would be warned of; then they are held together."""
+    from trivet.cli.ls import table
+    from trivet.cli.settings.shown import HEADINGS, as_toml, rows
+    from trivet.telemetry.logs import Log
+
+    if form == TOML:
+        print(as_toml(settings.said), end="")
+    else:
+        print(table([HEADINGS, *rows(settings.said)]))
+    for variable, instead in settings.unknown:
+        print(f"trivet: warning: environment: {variable}: {instead}", file=sys.stderr)
+    logging.getLogger("trivet").addHandler(logging.NullHandler())  # or Python prints bare events
+    _config(settings.args, Log())
+    return 0
+
+
+def _config(args: argparse.Namespace, started: Log) -> ServerConfig:
+    """The settings together. Raises InvalidConfig for those that contradict one another."""
     from trivet.app import ServerConfig
 
-    started = started_log(args)
     for flag, instead in (*notices(args), *without_effect(args)):
         log.warning("flag_without_effect", extra={"flag": flag, "instead": instead})
-    config = ServerConfig(
+    return ServerConfig(
         repositories=tuple(args.model_repository),
         grpc=grpc_options(args),
         restrictions=restrictions(args.grpc_restricted_protocol),
@@ -85,7 +120,6 @@ def run(args: argparse.Namespace) -> int:
         log=started,
         metrics=metrics_config(args),
     )
-    return asyncio.run(_serve(config))
 
 
 def _hold_until(environment: Mapping[str, str]) -> int:

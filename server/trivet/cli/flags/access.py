@@ -54,12 +54,18 @@ def restrictions(given: Sequence[Restricted] | None) -> Mapping[Group, Restricti
     return found
 
 
+def without_value(text: str) -> str:
+    """A restriction as it may be shown."""
+    return f"{text.partition('=')[0]}=***"
+
+
 FLAGS = (
     Flag(
         name="grpc-restricted-protocol",
         metavar="GROUP[,GROUP...]:KEY=VALUE",
         parse=restricted,
         repeated=True,
+        redacted=without_value,
         help="answer these groups of RPCs only to calls with the header triton-grpc-protocol-KEY:"
         f" VALUE; groups are {', '.join(Group)}. May be given several times",
     ),

@@ -14,6 +14,7 @@ from trivet.cli.flags import (
     rate_limit,
     repository,
     server,
+    settings,
     tls,
     tracing,
     unserved,
@@ -30,8 +31,11 @@ GROUPS = (
     Group("response cache", cache.FLAGS),
     Group("rate limiter", rate_limit.FLAGS),
     Group("server", server.FLAGS),
+    Group("settings", settings.FLAGS),
     Group("log", logging.FLAGS),
     Group("traces", tracing.FLAGS),
     Group("metrics", metrics.FLAGS),
     Group("Triton's, without effect here", unserved.FLAGS),
 )
+
+FLAGS = tuple(flag for group in GROUPS for flag in group.flags)

@@ -54,6 +54,7 @@ VALUES = {
     "transport": "h2corn",
     "rate-limit-resource": "R1:10:0",
     "model-control-mode": "none",
+    "print-config": "toml",
     "log-format": "default",
     "trace-config": "rate=7",
 }
