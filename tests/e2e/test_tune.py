@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.harness.openvino_artifacts import needs_openvino
 from tests.harness.repositories import add_model, fake_config
+from tests.unit.workshop.checkpoints import Recipe, write_checkpoint
 from trivet.cli import main as trivet
 
 QUICK = ("--duration", "0.3", "--warmup", "0.1", "--lengths", "fixed:8", "--concurrency", "16")
@@ -73,6 +76,46 @@ def test_what_cannot_be_tuned_is_refused(
 ) -> None:
     assert tune(repository, *flags) == 2
     assert told in capsys.readouterr().err
+
+
+def test_at_a_rate_the_soonest_answers_win(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One request a batch is 50 a second, of 200 that come; with room for all there is no queue."""
+    typed = ["tune", "slow", "--model-repository", str(repository), *SPACE, "--force"]
+    typed += ["--rate", "200", "--duration", "0.5", "--warmup", "0.1", "--lengths", "fixed:8"]
+    assert trivet(typed) == 0
+    assert "256 tokens" in capsys.readouterr().out.splitlines()[1]
+    told = json.loads((repository / "slow" / "tune.json").read_text())
+    assert told["load"].startswith("200 requests per second")
+    late = {one["settings"]["max_batch_tokens"]: one["runs"][0] for one in told["tried"]}
+    assert late[None]["p99_ms"] > 2 * late[256]["p99_ms"] > 40
+
+
+@pytest.mark.slow
+@needs_openvino
+def test_both_engines_are_measured_where_a_version_has_the_files_of_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, models = (
+        write_checkpoint(tmp_path / "tiny", Recipe(head=False)),
+        tmp_path / "models",
+    )
+    for format_, into in (("onnx", models), ("openvino", tmp_path / "other")):
+        typed = ["build", str(checkpoint), "--model-repository", str(into), "--to", format_]
+        assert trivet([*typed, "--name", "tiny"]) == 0
+    for file in ("model.xml", "model.bin"):
+        shutil.copyfile(tmp_path / "other" / "tiny" / "1" / file, models / "tiny" / "1" / file)
+    typed = ["tune", "tiny", "--model-repository", str(models), *QUICK]
+    space = ["--instances", "2", "--max-padding-percent", "25", "--max-batch-tokens", "64"]
+    assert trivet([*typed, *space]) == 0
+    told = json.loads((models / "tiny" / "tune.json").read_text())
+    assert told["asked"] == "embed"
+    runs = {one["settings"]["engine"]: one["runs"] for one in told["tried"]}
+    assert set(runs) == {None, "onnxruntime", "openvino"}
+    assert all(run["texts_per_s"] > 0 and not run["errors"] for of in runs.values() for run in of)
+    assert trivet(["check", str(models)]) == 0
+    assert "tiny/config.pbtxt" in capsys.readouterr().out
 
 
 def test_a_model_that_is_not_there_or_does_not_batch_is_refused(
