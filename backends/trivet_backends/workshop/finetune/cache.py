@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 SCRATCH = ".features-"  # how a folder that is being written is called
-# What was used by now may be of this very run, or of one beside it; what is being written, too.
+# What was used by now may be of this very run, or of one beside it.
 _IN_USE_S = 3600
+_UNFINISHED_S = 24 * 3600  # whoever has not written a folder by then was killed
 
 
 def touch(folder: Path) -> None:
@@ -23,27 +26,27 @@ def touch(folder: Path) -> None:
 def make_room(cache: Path, needed: int, most: int) -> None:
     """Remove the oldest features until `needed` bytes more make no more than `most`.
 
-    Whatever was used within the last hour stays, and remains of killed runs go after that.
+    Whatever was used within the last hour stays. Remains of killed runs go after a day.
     """
     if not cache.is_dir():
         return
-    before = time.time() - _IN_USE_S
-    ours = [folder for folder in cache.iterdir() if _is_ours(folder)]
-    aged = sorted((folder.stat().st_mtime, folder) for folder in ours)
-    total = sum(_size(folder) for _, folder in aged) + needed
-    for used, folder in aged:
-        if used >= before or (total <= most and not folder.name.startswith(SCRATCH)):
-            continue
-        total -= _size(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    now = time.time()
+    found = sorted(_found(cache))
+    total = sum(size for _, size, _ in found) + needed
+    for used, size, folder in found:
+        if folder.name.startswith(SCRATCH):
+            goes = used < now - _UNFINISHED_S
+        else:
+            goes = used < now - _IN_USE_S and total > most
+        if goes:
+            total -= size
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_ours(folder: Path) -> bool:
-    """Nothing else is removed: a person may have named any folder with --cache."""
-    return folder.is_dir() and (
-        folder.name.startswith(SCRATCH) or (folder / "features.npy").is_file()
-    )
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+def _found(cache: Path) -> Iterator[tuple[float, int, Path]]:
+    """(when it was used, bytes, folder), of features alone: --cache may name any folder."""
+    for folder in cache.iterdir():
+        if folder.name.startswith(SCRATCH) or (folder / "features.npy").is_file():
+            with suppress(FileNotFoundError):  # another run removed it meanwhile
+                size = sum(path.stat().st_size for path in folder.iterdir())
+                yield folder.stat().st_mtime, size, folder

@@ -38,9 +38,9 @@ class Row:
 
     ids, types: int32 [tokens].
     target: int64; classify [1], the label's place; multi_label [labels], 1 for those the text has,
-    else 0; tag_tokens and fill_mask [tokens], the tag's
-    place or the token's id where one is asked for, else IGNORED; answer [2], the first and the last
-    token of the answer, both 0 (at [CLS]) where this window has none.
+    else 0; tag_tokens and fill_mask [tokens], the tag's place or the token's id where one is asked
+    for, else IGNORED; answer [2], the first and the last token of the answer, both 0 (at [CLS])
+    where this window has none.
     spans: int32 [tokens, 2], each passage token's characters, -1 for other tokens; of answer only.
     """
 
