@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivet.transport.arguments import channel_arguments
+from trivet.transport.arguments import MAX_WAITING_CALLS, channel_arguments
 from trivet.transport.options import Compression, Keepalive, Options
 
 
@@ -31,6 +31,8 @@ def test_every_option_has_its_argument() -> None:
         "grpc.default_compression_level": 2,
         "grpc.max_concurrent_streams": 9,
         "grpc.http.overload_protection": 0,
+        "grpc.server.max_pending_requests": MAX_WAITING_CALLS,
+        "grpc.server.max_pending_requests_hard_limit": MAX_WAITING_CALLS,
         "grpc.keepalive_time_ms": 1,
         "grpc.keepalive_timeout_ms": 2,
         "grpc.keepalive_permit_without_calls": 0,
