@@ -33,6 +33,7 @@ from trivet.repository.control import Control
 from trivet.repository.manager import Manager
 from trivet.repository.options import ControlOptions
 from trivet.repository.registry import Registry
+from trivet.scheduling.labelling.vectors import Vectors
 from trivet.scheduling.rate_limit import Limit, check_limits
 from trivet.scheduling.resources import ResourcePool
 from trivet.status.sources import Sources
@@ -109,6 +110,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         registry = Registry()
         cache = ResponseCache(config.cache_bytes) if config.cache_bytes else None
         resources = _resources(config.rate_limits)
+        vectors = Vectors()
         manager = Manager(
             config.repositories,
             registry,
@@ -119,6 +121,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             cache=cache,
             hold_until=config.hold_until,
             resources=resources,
+            vectors=vectors,
         )
         control = Control(manager, clock, config.control)
         await control.scan()
@@ -150,6 +153,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             server_name=config.server_name,
             extras=_extras(config, tracer, calls),
             control=control,
+            vectors=vectors,
         )
         table = counted(guarded(table, access), calls)
         port = await stack.enter_async_context(serving(table, config.grpc))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import Enum, StrEnum
 
 Dims = tuple[int, ...]  # -1 is a dimension that varies
 
@@ -131,6 +131,13 @@ class Platform(Enum):
 
     BACKEND = "backend"
     ENSEMBLE = "ensemble"
+
+
+class LabelTask(StrEnum):
+    """A pipeline that compares vectors of its one step's model; its parameter `task` names it."""
+
+    ZERO_SHOT = "zero_shot"  # labels stand for themselves
+    FEW_SHOT = "few_shot"  # each has examples
 
 
 class InstanceKind(Enum):
@@ -333,6 +340,12 @@ class ModelConfig:
     @property
     def is_pipeline(self) -> bool:
         return self.platform == Platform.ENSEMBLE.value
+
+    @property
+    def label_task(self) -> LabelTask | None:
+        """Of a pipeline that labels texts, what its labels are told by."""
+        asked = self.parameters.get("task") if self.is_pipeline else None
+        return LabelTask(asked) if asked in tuple(LabelTask) else None
 
     @property
     def instance_count(self) -> int:

@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from trivet.config import Step, TensorSpec
 from trivet.config_file.faults import Faults
+from trivet.config_file.labelling import is_label_task
 from trivet_protos.generated import model_config_pb2 as pb
 
 LATEST = -1  # as a step's model_version
@@ -26,6 +27,7 @@ def pipeline_steps(
     steps = tuple(_step(step, f"{at}[{i}]", faults) for i, step in enumerate(written))
     if steps:
         _check_ends(inputs, outputs, where, faults)
+    if steps and not is_label_task(message):
         producers = _producers(steps, inputs, at, faults)
         _check_flow(steps, producers, inputs, outputs, where, faults)
         _check_cycles(steps, producers, f"{where}: ensemble_scheduling", faults)

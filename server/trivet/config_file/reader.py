@@ -21,6 +21,7 @@ from trivet.config_file.datatypes import wire_name
 from trivet.config_file.decoupled import is_decoupled
 from trivet.config_file.ensemble import pipeline_steps
 from trivet.config_file.faults import Faults
+from trivet.config_file.labelling import check_label_task
 from trivet.config_file.optimization import accelerators, graph_level, profiles
 from trivet.config_file.placement import cpu_affinity
 from trivet.config_file.queueing import priorities, queue_policy
@@ -55,6 +56,7 @@ def read_config(text: str, where: str, name: str, faults: Faults) -> ModelConfig
     config = _config(message, where, name, faults)
     check_ragged(config, where, faults)
     check_reshapes(config, where, faults)
+    check_label_task(config, where, faults)
     return config if len(faults) == found else None
 
 

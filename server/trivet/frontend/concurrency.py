@@ -1,4 +1,4 @@
-"""Answering many requests of one call at the same time, with a bound on how many."""
+"""Answering the messages of a stream at the same time, with a bound on how many."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
     Callable,
     Coroutine,
-    Sequence,
 )
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 
 from trivet.errors import Draining
 from trivet.frontend.method import Answers
-
-# In flight per call: enough for the largest batches to form from one caller alone, and a bound on
-# what a caller who sends faster than the model answers can make the server hold.
-MAX_IN_FLIGHT = 1024
+from trivet.scheduling.many import MAX_IN_FLIGHT
 
 # Answers of one call's generators that wait to be written. What a caller does not read stays with
 # those who make it, and holds them back.
@@ -32,9 +27,6 @@ _QUIET_S = 0.1
 _NOT_QUIET_S = 1.0
 
 _Answering = asyncio.Task[bytes | None]  # None: its answers have left one by one
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 async def answer_stream(
@@ -123,43 +115,6 @@ async def answer_stream(
         reader.result()
     finally:
         await _end(reader, drained, *running)
-
-
-async def answer_all(
-    items: Sequence[_T],
-    answer: Callable[[int, _T], Awaitable[_R]],
-    limit: int = MAX_IN_FLIGHT,
-) -> None:
-    """Call `answer(index, item)` for every item, `limit` at a time, begun in the items' order.
-
-    The first exception cancels the rest and is raised; of several at once, that of the lowest
-    index.
-    """
-    if len(items) == 1:  # the usual call needs no task of its own
-        await answer(0, items[0])
-        return
-    waiting = iter(enumerate(items))
-    failed: dict[int, Exception] = {}
-    unanswered = len(items)
-
-    async def work() -> None:
-        nonlocal unanswered
-        for index, item in waiting:
-            try:
-                await answer(index, item)
-            except Exception as error:
-                failed[index] = error
-                raise
-            unanswered -= 1
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(limit, len(items))):
-                group.create_task(work())
-    except ExceptionGroup:
-        raise failed[min(failed)] from None
-    if unanswered:  # a task group takes no notice of a task that someone else cancelled
-        raise RuntimeError(f"{unanswered} of {len(items)} were cancelled from inside")
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from trivet.errors import ServeError, Unimplemented
 from trivet.frontend.codec import fill_response, request_of, version_of
-from trivet.frontend.concurrency import MAX_IN_FLIGHT, answer_stream
+from trivet.frontend.concurrency import answer_stream
 from trivet.frontend.counted import messages_of
 from trivet.frontend.delivery import NONE, Deliveries, deliveries_of
 from trivet.frontend.extras import Extras
@@ -18,6 +18,7 @@ from trivet.frontend.refusal import SHOWN_ID, infer_refusal, parse
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, Parameters
+from trivet.scheduling.many import MAX_IN_FLIGHT
 from trivet.telemetry.calls import code_of
 from trivet_protos.generated import grpc_service_pb2 as pb
 

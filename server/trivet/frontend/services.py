@@ -17,6 +17,7 @@ from trivet.frontend.shared_memory import SharedMemoryService
 from trivet.frontend.text import Text
 from trivet.repository.control import Control
 from trivet.repository.registry import Registry
+from trivet.scheduling.labelling.vectors import Vectors
 
 # Existing clients check for this name.
 DEFAULT_SERVER_NAME = "triton"
@@ -29,6 +30,7 @@ def methods(
     server_name: str = DEFAULT_SERVER_NAME,
     extras: Extras | None = None,
     control: Control | None = None,
+    vectors: Vectors | None = None,
 ) -> Methods:
     """Every method of every service, for a transport to serve.
 
@@ -37,6 +39,7 @@ def methods(
     before for as long as the transport lets them in.
     server_name: what ServerMetadata tells. extras: None where all of them are off.
     control: loads and unloads models as clients ask; None where nobody does.
+    vectors: of labels and examples, kept for the models that label texts, too.
     """
     extras = extras or Extras()
     names = extensions(shared_memory=extras.regions is not None)
@@ -46,7 +49,9 @@ def methods(
         **SharedMemoryService(extras.regions).methods(),
         **Settings(registry, extras.tracer, extras.log).methods(),
         **RepositoryControl(registry, control).methods(),
-        **Text(registry, draining, extras.tracer, extras.limits, calls=extras.calls).methods(),
+        **Text(
+            registry, draining, extras.tracer, extras.limits, calls=extras.calls, vectors=vectors
+        ).methods(),
         **Cost(registry).methods(),
         **Health(registry, draining).methods(),
     }

@@ -7,15 +7,13 @@ else's texts of like length. What the tasks are is in `text_tasks`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from trivet.errors import InvalidInput
-from trivet.frontend.concurrency import MAX_IN_FLIGHT, answer_all, answer_stream
+from trivet.frontend.concurrency import answer_stream
 from trivet.frontend.counted import messages_of
 from trivet.frontend.limits import Limits
 from trivet.frontend.method import Answers, BidiStream, Call, Method, Methods, Unary
@@ -23,10 +21,12 @@ from trivet.frontend.refusal import parse, refusal, with_prefix
 from trivet.frontend.text_tasks.cost import fill_cost
 from trivet.frontend.text_tasks.table import TASKS
 from trivet.frontend.text_tasks.task import I, R, Task
-from trivet.frontend.text_tasks.vectors import Key, Vectors
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, InferResponse, Parameters, Tensors
+from trivet.scheduling.labelling.embedding import makers_of
+from trivet.scheduling.labelling.vectors import Shelf, Vectors
+from trivet.scheduling.many import MAX_IN_FLIGHT, answer_all
 from trivet.telemetry.calls import Calls
 from trivet.telemetry.tracing import Tracer
 from trivet_protos.generated import text_pb2 as pb
@@ -47,10 +47,12 @@ class Text:
         limits: Limits,
         max_in_flight: int = MAX_IN_FLIGHT,
         calls: Calls | None = None,
+        vectors: Vectors | None = None,
     ) -> None:
         """max_in_flight: texts of one call that are being answered at the same time.
 
-        calls: where the messages of streams are counted.
+        calls: where the messages of streams are counted. vectors: where those are kept that come
+        again; None for a place of its own.
         """
         self._registry = registry
         self._draining = draining
@@ -58,7 +60,7 @@ class Text:
         self._limits = limits
         self._max_in_flight = max_in_flight
         self._kinds = {task.name: messages_of(calls, task.name) for task in TASKS}
-        self._vectors = Vectors()
+        self._vectors = Vectors() if vectors is None else vectors
         self._tokenizers: WeakKeyDictionary[Model, frozenset[str]] = WeakKeyDictionary()
 
     def methods(self) -> Methods:
@@ -139,7 +141,11 @@ class Text:
 
     def _asking(self, model: Model, request_id: str) -> _Asking:
         tokenizers = self._tokenizers_of(model)
-        return _Asking(self._tracer, model, request_id, tokenizers, self._vectors)
+        shelf = partial(self._shelf_of, model)
+        return _Asking(self._tracer, model, request_id, tokenizers, shelf)
+
+    def _shelf_of(self, model: Model) -> Shelf:
+        return self._vectors.shelf(makers_of(model, self._registry))
 
     def _tokenizers_of(self, model: Model) -> frozenset[str]:
         """Which members of a pipeline make tokens; looked up once per version."""
@@ -165,13 +171,13 @@ class _Asking:
         model: Model,
         request_id: str,
         tokenizers: frozenset[str],
-        vectors: Vectors,
+        shelf: Callable[[], Shelf],
     ) -> None:
         self._tracer = tracer
         self._model = model
         self._request_id = request_id
         self._tokenizers = tokenizers
-        self._vectors = vectors
+        self.shelf = shelf
 
     async def infer(
         self, inputs: Tensors, outputs: Sequence[str], parameters: Parameters
@@ -189,12 +195,6 @@ class _Asking:
 
     def fill_cost(self, cost: pb.Cost, response: InferResponse) -> None:
         fill_cost(cost, response, self._tokenizers)
-
-    def at_hand(self, key: Key) -> np.ndarray | None:
-        return self._vectors.at_hand(self._model, key)
-
-    async def made(self, key: Key, compute: Callable[[], Awaitable[np.ndarray]]) -> np.ndarray:
-        return await self._vectors.made(self._model, key, compute)
 
 
 def _version(asked: int) -> int | None:

@@ -37,7 +37,10 @@ from trivet.scheduling.batching import BatchScheduler
 from trivet.scheduling.decoupled import DecoupledScheduler
 from trivet.scheduling.executor import Executor
 from trivet.scheduling.instances import Instances, Make
-from trivet.scheduling.pipeline import Members, PipelineScheduler
+from trivet.scheduling.labelling.embedding import Models
+from trivet.scheduling.labelling.scheduler import LabelScheduler
+from trivet.scheduling.labelling.vectors import Vectors
+from trivet.scheduling.pipeline import PipelineScheduler
 from trivet.scheduling.resources import Permit, ResourcePool
 from trivet.scheduling.scheduler import Scheduler
 from trivet.scheduling.sequence import SequenceScheduler
@@ -57,6 +60,7 @@ class Loader:
     cache: ResponseCache | None = None  # of the server
     memory: MemoryLedger = field(default_factory=MemoryLedger)
     resources: ResourcePool | None = None  # of the server; None: instances run whenever they can
+    vectors: Vectors = field(default_factory=Vectors)  # of labels and examples; of the server
 
     def threads(self, config: ModelConfig) -> int:
         """Cores for each instance: never more engine threads than cores, and at least one."""
@@ -188,14 +192,18 @@ class Loader:
         return make
 
     def pipeline(
-        self, config: ModelConfig, version: int, members: Members, folder: Path | None = None
+        self, config: ModelConfig, version: int, members: Models, folder: Path | None = None
     ) -> Model:
         """A pipeline over models that are loaded already. folder: where its label files lie."""
         faults = Faults()
         labels = labels_of(config, folder, faults) if folder else {}
         faults.raise_if_any()
         statistics = Statistics()
-        scheduler = PipelineScheduler(config, version, members, statistics)
+        scheduler: Scheduler = (
+            LabelScheduler(config, task, version, members, self.vectors, statistics)
+            if (task := config.label_task)
+            else PipelineScheduler(config, version, members, statistics)
+        )
         return Model(config, version, scheduler, statistics, self.clock, labels=labels)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from trivet.config import ModelConfig, Step, TensorSpec
 from trivet.config_file import Faults
 
+_NUMBERS = ("FP16", "FP32", "FP64")  # what vectors may consist of
+
 
 def check_wiring(pipeline: ModelConfig, members: Mapping[str, ModelConfig], faults: Faults) -> None:
     """Compare names and datatypes on both sides of every step.
@@ -26,6 +28,8 @@ def check_wiring(pipeline: ModelConfig, members: Mapping[str, ModelConfig], faul
             faults.add(f"{where}.model_name", what, "name a model that is not")
         _check_inputs(step, members[step.model], datatypes, where, faults)
         _check_outputs(step, members[step.model], where, faults)
+        if pipeline.label_task:
+            _check_embeds(step, members[step.model], where, faults)
     for spec in pipeline.outputs:
         told = datatypes.get(spec.name, spec.datatype)
         if told != spec.datatype:
@@ -57,6 +61,19 @@ def _check_outputs(step: Step, member: ModelConfig, where: str, faults: Faults) 
     for name in step.output_map:
         if member.output(name) is None:
             _unknown(f"{where}.output_map", "output", name, step.model, member.outputs, faults)
+
+
+def _check_embeds(step: Step, member: ModelConfig, where: str, faults: Faults) -> None:
+    """A model that is asked for vectors gives one for a text, and many texts share a batch."""
+    for name in step.output_map:
+        spec = member.output(name)
+        if spec and (len(spec.dims) != 1 or spec.datatype not in _NUMBERS):
+            shape = ", ".join(map(str, spec.dims))
+            what = f"output '{name}' of model '{step.model}' is {spec.datatype} [{shape}]"
+            faults.add(f"{where}.output_map", what, "name a model with one vector for each text")
+    if not member.max_batch_size:
+        what = f"model '{step.model}' does not batch"
+        faults.add(f"{where}.model_name", what, "name one with max_batch_size of 1 or more")
 
 
 def _unknown(

@@ -25,6 +25,7 @@ from trivet.repository.loads import CannotStart, Loads
 from trivet.repository.registry import NO_VERSION, UNLOADED, Registry
 from trivet.repository.telling import Telling
 from trivet.repository.versions import Held, Load, Unload, load_order, next_action
+from trivet.scheduling.labelling.vectors import Vectors
 from trivet.scheduling.resources import ResourcePool
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Manager:
         cache: ResponseCache | None = None,
         hold_until: int = 0,
         resources: ResourcePool | None = None,
+        vectors: Vectors | None = None,
     ) -> None:
         """installed: the names of the backends there are. load_backend: a backend by its name.
 
@@ -55,7 +57,12 @@ class Manager:
         self._installed = installed
         self._clock = clock
         loader = Loader(
-            clock, Cores(cores), cache=cache, hold_until=hold_until, resources=resources
+            clock,
+            Cores(cores),
+            cache=cache,
+            hold_until=hold_until,
+            resources=resources,
+            vectors=Vectors() if vectors is None else vectors,
         )
         self._loads = Loads(load_backend, loader, registry, cores)
         self._departures = Departures(registry)

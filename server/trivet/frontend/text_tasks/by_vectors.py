@@ -2,30 +2,24 @@
 
 They need no model of their own. Their texts go through the queue of an embedding pipeline, each a
 request like any other, and are batched with those of Embed; comparing them is a product of a small
-matrix, which is done here.
+matrix, see `scheduling.labelling`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from functools import partial
 from typing import Any
 
-import numpy as np
-
 from trivet.config import ModelConfig
-from trivet.errors import InvalidInput
-from trivet.frontend.concurrency import answer_all
-from trivet.frontend.refusal import refusal, with_prefix
-from trivet.frontend.text_tasks.scores import Scored, unit
 from trivet.frontend.text_tasks.task import Asking, I, R, Task, one_text
 from trivet.request import InferResponse, Parameters, Tensors
+from trivet.scheduling.labelling.asked import Labelling
+from trivet.scheduling.labelling.embedding import Told, kept_vectors, vector_of, with_one_model
+from trivet.scheduling.labelling.scores import Scored
+from trivet.scheduling.labelling.vectors import Shelf
 from trivet_protos.generated import text_pb2 as pb
-
-EMBEDDING = "EMBEDDING"
-DEFAULT_TEMPERATURE = 0.05  # sentence encoders are trained with cosines times 20
-MAX_LABELS = 1000  # and examples: what one message may make the server embed for one text
 
 
 def _nothing(result: Any, outputs: Tensors) -> None:
@@ -60,68 +54,33 @@ class VectorTask(Task[I, R]):
         await self.score(asking, item, asked, result)
 
 
-async def vector_of(asking: Asking, text: str, truncate: bool, cost: pb.Cost) -> np.ndarray:
-    """A text's vector, of length one; what it took is added to the cost."""
-    response = await asking.infer(one_text(text), (EMBEDDING,), {"truncate": truncate})
-    _add_cost(cost, asking, response)
-    return unit(response.outputs[EMBEDDING][0])
-
-
-async def kept_vector(asking: Asking, text: str, truncate: bool, cost: pb.Cost) -> np.ndarray:
-    """The same, kept for whoever asks for it again."""
-    return await asking.made((text, truncate), lambda: vector_of(asking, text, truncate, cost))
-
-
-async def kept_vectors(
-    asking: Asking, texts: Sequence[str], field: str, truncate: bool, result: Any, cost: str
-) -> np.ndarray:
-    """Vectors of labels or examples, [texts, width].
-
-    field: which of the request they are, for messages; cost: which of the result tells what those
-    took that were not at hand.
+async def label(
+    asking: Asking, text: str, labelling: Labelling, asked: Any, result: Any, cost: str
+) -> None:
+    """Write a text's labels. cost: which of the result tells what labels or examples took that
+    were not at hand.
     """
-    found = [asking.at_hand((text, truncate)) for text in texts]
-    missing = [i for i, vector in enumerate(found) if vector is None]
 
-    async def make(_: int, place: int) -> None:
-        try:
-            target = getattr(result, cost)
-            found[place] = await kept_vector(asking, texts[place], truncate, target)
-        except Exception as error:
-            raise with_prefix(f"{field}[{place}]: ", refusal(error, field)) from None
+    def compared_took(response: InferResponse) -> None:
+        add_cost(getattr(result, cost), asking, response)
 
-    if missing:
-        await answer_all(missing, make)
-    return np.stack([vector for vector in found if vector is not None])
+    async def ranked(shelf: Shelf) -> list[Scored]:
+        references = await kept_vectors(
+            asking, shelf, labelling.references, labelling.field, asked.truncate, compared_took
+        )
+        vector = await vector_of(asking, text, asked.truncate, cost_of(asking, result))
+        return labelling.ranked(vector, references)
 
-
-def temperature_of(asked: Any) -> float:
-    """Raises InvalidInput for one that divides nothing."""
-    temperature = float(asked.temperature)
-    if temperature == 0:
-        return DEFAULT_TEMPERATURE
-    if isfinite(temperature) and temperature > 0:
-        return temperature
-    raise InvalidInput(
-        f"temperature is {temperature:g}; send a number above 0, or 0 for {DEFAULT_TEMPERATURE}"
-    )
-
-
-def check_count(count: int, field: str, task: str) -> None:
-    """Raises InvalidInput for none and for too many."""
-    one = field.removesuffix("s")
-    if not count:
-        raise InvalidInput(f"{task}: {field} is empty; send at least one {one}")
-    if count > MAX_LABELS:
-        raise InvalidInput(f"{task}: {field} has {count} entries; at most {MAX_LABELS} are taken")
-
-
-def fill_labels(result: Any, scored: Sequence[Scored]) -> None:
-    for one in scored:
+    for one in await with_one_model(asking, ranked):
         result.labels.add(label=one.label, score=one.score, similarity=one.similarity)
 
 
-def _add_cost(cost: pb.Cost, asking: Asking, response: InferResponse) -> None:
+def cost_of(asking: Asking, result: Any) -> Told:
+    """What adds an answer's cost to the result's own."""
+    return partial(add_cost, result.cost, asking)
+
+
+def add_cost(cost: pb.Cost, asking: Asking, response: InferResponse) -> None:
     one = pb.Cost()
     asking.fill_cost(one, response)
     cost.tokens += one.tokens

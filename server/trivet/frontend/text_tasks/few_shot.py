@@ -2,75 +2,42 @@
 
 from __future__ import annotations
 
-from trivet.errors import InvalidInput
-from trivet.frontend.text_tasks.by_vectors import (
-    EMBEDDING,
-    VectorTask,
-    check_count,
-    fill_labels,
-    kept_vectors,
-    temperature_of,
-    vector_of,
-)
-from trivet.frontend.text_tasks.scores import nearest_centroid, nearest_neighbors
-from trivet.frontend.text_tasks.task import Asking, Messages
-from trivet_protos.generated import text_pb2 as pb
+from collections.abc import Mapping
 
-DEFAULT_NEIGHBORS = 5
+from trivet.errors import InvalidInput
+from trivet.frontend.text_tasks.by_vectors import VectorTask, label
+from trivet.frontend.text_tasks.task import Asking, Messages
+from trivet.scheduling.labelling.asked import FewShot, Method
+from trivet.scheduling.labelling.embedding import EMBEDDING
+from trivet_protos.generated import text_pb2 as pb
 
 Asked = pb.FewShotRequest | pb.FewShotStreamRequest
 
-_METHODS = (
-    pb.FEW_SHOT_METHOD_UNSPECIFIED,
-    pb.FEW_SHOT_METHOD_NEAREST_CENTROID,
-    pb.FEW_SHOT_METHOD_NEAREST_NEIGHBORS,
-)
+_METHODS: Mapping[int, Method] = {
+    pb.FEW_SHOT_METHOD_UNSPECIFIED: Method.NEAREST_CENTROID,
+    pb.FEW_SHOT_METHOD_NEAREST_CENTROID: Method.NEAREST_CENTROID,
+    pb.FEW_SHOT_METHOD_NEAREST_NEIGHBORS: Method.NEAREST_NEIGHBORS,
+}
 
 
-def _verify(asked: Asked) -> None:
-    examples = asked.examples
-    check_count(len(examples), "examples", "FewShot")
-    temperature_of(asked)
-    for place, example in enumerate(examples):
-        for part in ("text", "label"):
-            if not getattr(example, part).strip():
-                raise InvalidInput(
-                    f"examples[{place}].{part} is empty; send a word or more, or leave it out"
-                )
-    labels = {example.label.strip() for example in examples}
-    if len(labels) == 1:
-        raise InvalidInput(
-            f"FewShot: all {len(examples)} examples have the label {labels.pop()[:80]!r}; send"
-            " examples of at least two labels"
-        )
+def _labelling(asked: Asked) -> FewShot:
+    """Raises InvalidInput for an unknown method."""
     if asked.method not in _METHODS:
         raise InvalidInput(
             f"FewShot: method {asked.method} is none; send NEAREST_CENTROID (1) or"
             " NEAREST_NEIGHBORS (2)"
         )
-    if asked.neighbors > len(examples):
-        raise InvalidInput(
-            f"FewShot: neighbors is {asked.neighbors} and there are {len(examples)} examples; send"
-            " at most as many"
-        )
+    return FewShot(
+        texts=[example.text for example in asked.examples],
+        labels=[example.label for example in asked.examples],
+        method=_METHODS[asked.method],
+        neighbors=asked.neighbors,
+        temperature=asked.temperature,
+    )
 
 
 async def _score(asking: Asking, text: str, asked: Asked, result: pb.FewShotResult) -> None:
-    texts = [example.text for example in asked.examples]
-    labels = [example.label.strip() for example in asked.examples]
-    examples = await kept_vectors(
-        asking, texts, "examples", asked.truncate, result, "examples_cost"
-    )
-    vector = await vector_of(asking, text, asked.truncate, result.cost)
-    temperature = temperature_of(asked)
-    if asked.method == pb.FEW_SHOT_METHOD_NEAREST_NEIGHBORS:
-        neighbors = asked.neighbors or min(DEFAULT_NEIGHBORS, len(texts))
-        scored = nearest_neighbors(
-            vector, examples, labels, neighbors=neighbors, temperature=temperature
-        )
-    else:
-        scored = nearest_centroid(vector, examples, labels, temperature=temperature)
-    fill_labels(result, scored)
+    await label(asking, text, _labelling(asked), asked, result, "examples_cost")
 
 
 FEW_SHOT: VectorTask[str, pb.FewShotResult] = VectorTask(
@@ -86,6 +53,6 @@ FEW_SHOT: VectorTask[str, pb.FewShotResult] = VectorTask(
     fields_per_item=3,  # an example is three
     inside=frozenset({pb.FewShotRequest.EXAMPLES_FIELD_NUMBER}),
     outputs={EMBEDDING: 1},
-    verify=_verify,
+    verify=lambda asked: _labelling(asked).check(),
     score=_score,
 )

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trivet.errors import InvalidInput
-from trivet.frontend.text_tasks.by_vectors import EMBEDDING, VectorTask, kept_vector, vector_of
-from trivet.frontend.text_tasks.scores import cosine
+from trivet.frontend.text_tasks.by_vectors import VectorTask, cost_of
 from trivet.frontend.text_tasks.task import Asking, Messages
+from trivet.scheduling.labelling.embedding import (
+    EMBEDDING,
+    kept_vector,
+    vector_of,
+    with_one_model,
+)
+from trivet.scheduling.labelling.scores import cosine
+from trivet.scheduling.labelling.vectors import Shelf
 from trivet_protos.generated import text_pb2 as pb
 
 
@@ -40,10 +47,16 @@ async def _score(
     asked: pb.SimilarityRequest | pb.SimilarityStreamRequest,
     result: pb.SimilarityResult,
 ) -> None:
-    embed = kept_vector if pair.shared else vector_of
-    first = await embed(asking, pair.text, asked.truncate, result.cost)
-    second = await vector_of(asking, pair.other, asked.truncate, result.cost)
-    result.similarity = cosine(first, second)
+    told = cost_of(asking, result)
+
+    async def compared(shelf: Shelf) -> float:
+        if pair.shared:
+            first = await kept_vector(asking, shelf, pair.text, asked.truncate, told)
+        else:
+            first = await vector_of(asking, pair.text, asked.truncate, told)
+        return cosine(first, await vector_of(asking, pair.other, asked.truncate, told))
+
+    result.similarity = await with_one_model(asking, compared)
 
 
 SIMILARITY: VectorTask[Pair, pb.SimilarityResult] = VectorTask(

@@ -3,7 +3,7 @@ how the model's tensors become its result."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from trivet.config import ModelConfig
 from trivet.errors import InvalidInput
-from trivet.frontend.text_tasks.vectors import Key
 from trivet.request import InferResponse, Parameters, Tensors
+from trivet.scheduling.labelling.vectors import Shelf
 from trivet_protos.generated import text_pb2 as pb
 
 TEXT = "TEXT"  # the input of every pipeline that takes text: BYTES, one text per row
@@ -37,11 +37,8 @@ class Asking(Protocol):
     def fill_cost(self, cost: pb.Cost, response: InferResponse) -> None:
         """Write what an answer took."""
 
-    def at_hand(self, key: Key) -> np.ndarray | None:
-        """The vector that an earlier call made of this text with this model, see `Vectors`."""
-
-    async def made(self, key: Key, compute: Callable[[], Awaitable[np.ndarray]]) -> np.ndarray:
-        """The same, or else what `compute` gives, kept for later calls."""
+    def shelf(self) -> Shelf:
+        """Where vectors of the model are kept, as it is loaded now."""
 
 
 I = TypeVar("I")  # noqa: E741

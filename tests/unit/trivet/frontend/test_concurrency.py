@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from trivet.errors import InvalidInput, Unavailable
-from trivet.frontend.concurrency import answer_all, answer_stream
+from trivet.frontend.concurrency import answer_stream
+from trivet.scheduling.many import answer_all
 
 
 class Source:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from trivet.frontend.text_tasks.scores import (
+from trivet.scheduling.labelling.scores import (
     Scored,
     cosine,
     nearest_centroid,

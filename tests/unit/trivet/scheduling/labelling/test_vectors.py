@@ -4,48 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import cast
 
 import numpy as np
 import pytest
 
 from tests.harness.frontend import echo_model
-from trivet.frontend.text_tasks.vectors import Key, Vectors
-from trivet.model.model import Model
+from trivet.scheduling.labelling.vectors import Key, Vectors
 
 
-def model() -> Model:
-    return cast(Model, echo_model())
+def model() -> object:
+    return echo_model()
 
 
-async def make(vectors: Vectors, of: Model, key: Key, value: float = 1.0) -> float:
+async def make(vectors: Vectors, of: object, key: Key, value: float = 1.0) -> float:
     async def compute() -> np.ndarray:
         return np.full(4, value, np.float32)
 
-    return float((await vectors.made(of, key, compute))[0])
+    return float((await vectors.shelf([of]).made(key, compute))[0])
 
 
 async def test_what_was_made_is_at_hand() -> None:
     vectors, one = Vectors(), model()
-    assert vectors.at_hand(one, ("cat", False)) is None
+    assert vectors.shelf([one]).at_hand(("cat", False)) is None
     assert await make(vectors, one, ("cat", False), 1.0) == 1
     assert await make(vectors, one, ("cat", False), 2.0) == 1
-    assert vectors.at_hand(one, ("cat", True)) is None, "it might have been refused"
+    assert vectors.shelf([one]).at_hand(("cat", True)) is None, "it might have been refused"
 
 
 async def test_a_version_loaded_anew_finds_nothing_of_the_old_one() -> None:
     vectors, old = Vectors(), model()
     await make(vectors, old, ("cat", False))
-    assert vectors.at_hand(model(), ("cat", False)) is None
+    assert vectors.shelf([model()]).at_hand(("cat", False)) is None
     del old
     gc.collect()
-    assert vectors.at_hand(model(), ("cat", False)) is None
+    assert vectors.shelf([model()]).at_hand(("cat", False)) is None
 
 
 async def test_what_is_kept_cannot_be_written_to() -> None:
     vectors, one = Vectors(), model()
     await make(vectors, one, ("cat", False))
-    kept = vectors.at_hand(one, ("cat", False))
+    kept = vectors.shelf([one]).at_hand(("cat", False))
     assert kept is not None
     with pytest.raises(ValueError, match="read-only"):
         kept[0] = 7
@@ -56,9 +54,9 @@ async def test_what_is_used_least_goes_first() -> None:
     vectors = Vectors(max_bytes=3 * (16 + 4))  # three vectors with keys of one letter
     for letter in "abc":
         await make(vectors, one, (letter, False))
-    vectors.at_hand(one, ("a", False))
+    vectors.shelf([one]).at_hand(("a", False))
     await make(vectors, one, ("d", False))
-    found = [letter for letter in "abcd" if vectors.at_hand(one, (letter, False)) is not None]
+    found = [x for x in "abcd" if vectors.shelf([one]).at_hand((x, False)) is not None]
     assert found == ["a", "c", "d"]
     await make(vectors, one, ("x" * 100, False))
     assert len(vectors) == 3, "one that fits nowhere drives nobody out"
@@ -75,7 +73,8 @@ async def test_those_who_want_the_same_wait_for_the_first() -> None:
         return np.ones(4, np.float32)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(vectors.made(one, ("cat", False), compute)) for _ in range(5)]
+        shelf = vectors.shelf([one])
+        tasks = [group.create_task(shelf.made(("cat", False), compute)) for _ in range(5)]
         await asyncio.sleep(0)
         go.set()
     assert made == 1
@@ -92,7 +91,7 @@ async def test_nobody_feels_that_the_first_failed_or_left(way: str) -> None:
         await go.wait()
         raise RuntimeError("this one")
 
-    first = asyncio.create_task(vectors.made(one, ("cat", False), hang))
+    first = asyncio.create_task(vectors.shelf([one]).made(("cat", False), hang))
     await began.wait()
     second = asyncio.create_task(make(vectors, one, ("cat", False), 3.0))
     await asyncio.sleep(0)
