@@ -15,6 +15,21 @@ Parameters = Mapping[str, ParameterValue]
 
 NO_PARAMETERS: Parameters = MappingProxyType({})
 
+
+@dataclass(slots=True, eq=False)
+class BatchRun:
+    """One execution, shared by all requests that it answers.
+
+    tokens, padding_tokens: of a batch by length. span: its own, kept here by whoever makes spans.
+    """
+
+    requests: int
+    rows: int
+    tokens: int = 0
+    padding_tokens: int = 0
+    span: object = None
+
+
 # Each request makes one of each of the values below. They are NamedTuples because making a frozen
 # dataclass takes three times as long.
 
@@ -32,6 +47,7 @@ class Timings:
     merged_ns: int = 0
     computed_ns: int = 0
     done_ns: int = 0
+    batch: BatchRun | None = None
 
 
 class InferRequest(NamedTuple):
@@ -57,7 +73,8 @@ class InferRequest(NamedTuple):
 class Stages(NamedTuple):
     """How long each stage of one answered request took, in nanoseconds.
 
-    queued_ns: when the first began, on the monotonic clock; 0 where it is not known.
+    queued_ns: when the first began, on the monotonic clock; 0 where it is not known. batch: in
+    which it was computed, with others or alone.
     """
 
     queued_ns: int = 0
@@ -65,6 +82,7 @@ class Stages(NamedTuple):
     compute_input_ns: int = 0
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
+    batch: BatchRun | None = None
 
     @classmethod
     def of(cls, t: Timings) -> Stages:
@@ -74,6 +92,7 @@ class Stages(NamedTuple):
             t.merged_ns - t.taken_ns,
             t.computed_ns - t.merged_ns,
             t.done_ns - t.computed_ns,
+            t.batch,
         )
 
 

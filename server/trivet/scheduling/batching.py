@@ -10,7 +10,7 @@ from trivet.backend.contract import Answer, Batch, Instance, QuickInstance, Rows
 from trivet.clock import Clock
 from trivet.config import BatchPolicy, ModelConfig
 from trivet.errors import EngineFailed, InstanceDied, ServeError, Unavailable
-from trivet.request import InferRequest, InferResponse, Stages
+from trivet.request import BatchRun, InferRequest, InferResponse, Stages
 from trivet.scheduling.executor import Executor, run_here
 from trivet.scheduling.instances import Instances, Post
 from trivet.scheduling.ordering import Line
@@ -19,6 +19,7 @@ from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot, measure_of
 from trivet.scheduling.supervision import blamed
 from trivet.telemetry.statistics import Statistics
+from trivet.telemetry.subject import ids_of
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +169,8 @@ class BatchScheduler:
             await self._answer_each(slots, run)
             return
         if not isinstance(error, ServeError):
-            log.error("model_failed", exc_info=error, extra={"model": self._config.name})
+            about = {"model": self._config.name, **ids_of(slots[0].subject)}
+            log.error("model_failed", exc_info=error, extra=about)
             error = EngineFailed(
                 f"model '{self._config.name}' version {self._version} failed on this request"
                 f" ({type(error).__name__}); the server's log has the details"
@@ -206,15 +208,17 @@ class BatchScheduler:
     def _stamp(self, slots: Sequence[Slot], batch: Batch, started_ns: int) -> None:
         done_ns = self._clock.now_ns()
         computed_ns = batch.computed_ns or done_ns
+        run = BatchRun(len(slots), sum(slot.rows for slot in slots))
         for slot in slots:
             slot.timings.merged_ns = batch.merged_ns or started_ns
             slot.timings.computed_ns = computed_ns
             slot.timings.done_ns = done_ns
-        rows = sum(slot.rows for slot in slots)
-        self._statistics.batch_done(rows, Stages.of(slots[0].timings))
+            slot.timings.batch = run
+        self._statistics.batch_done(run.rows, Stages.of(slots[0].timings))
         if longest := max(slot.length for slot in slots):
-            tokens = sum(slot.rows * slot.length for slot in slots)
-            self._statistics.tokens_computed(tokens, rows * longest - tokens)
+            run.tokens = sum(slot.rows * slot.length for slot in slots)
+            run.padding_tokens = run.rows * longest - run.tokens
+            self._statistics.tokens_computed(run.tokens, run.padding_tokens)
 
     def _settle(self, slot: Slot, answer: Answer | ServeError) -> None:
         if isinstance(answer, ServeError):

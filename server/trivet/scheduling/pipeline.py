@@ -58,7 +58,8 @@ class PipelineScheduler:
         responses = await self._run(request, tensors)
         for ordered, response in zip(self._steps, responses, strict=True):
             model = ordered.step.model
-            steps[model] = _sum((steps.get(model, Stages()), response.stages))
+            known = steps.get(model)
+            steps[model] = _sum((known, response.stages)) if known else response.stages
             parameters.update(response.parameters)
         stages = _sum(steps.values())
         self._statistics.batch_done(self._rows(request), stages)

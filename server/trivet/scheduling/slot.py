@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from trivet.config import BatchOrder, ModelConfig
 from trivet.request import InferRequest, InferResponse, Tensors, Timings
+from trivet.telemetry.subject import Subject, current
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +25,7 @@ class Slot:
     counted: bool = True  # False: a further part of a request that counts already
     deaths: int = 0  # instances that died while they computed it
     alone: bool = False  # it is tried again by itself, since a batch with it failed
+    subject: Subject | None = field(default_factory=current)  # of lines of the log about it
     # The queue's own marks, made when the slot is put in.
     level: int = 0  # of priority; 0 for a model without levels
     expires_ns: int = 0  # when its timeout is over; 0: never
