@@ -1,1 +1,1 @@
-"""Commands of `trivet` that are clients: `infer` and `demo`."""
+"""Commands of `trivet` that are clients: `infer`, `ready`, `bench`, `stub` and `demo`."""

@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, version
 
 from trivet import plugins
 from trivet.cli.command import Command
+from trivet.cli.init import watch_over
 from trivet.errors import Code, InvalidConfig, InvalidInput, ServeError
 
 FAILED = 1
@@ -21,7 +22,7 @@ PIPE_CLOSED = 141  # 128 + SIGPIPE
 # As a person meets them; then by name.
 ORDER = (
     *("serve", "build", "export", "finetune", "quantize", "tune"),
-    *("ls", "check", "infer", "bench", "stub", "demo"),
+    *("ls", "check", "infer", "ready", "bench", "stub", "demo"),
 )
 
 ABOUT = """\
@@ -47,6 +48,7 @@ server/ARCHITECTURE.md shows how the server is built.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. argv: without the program's name."""
+    watch_over()
     try:
         status = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # a closed pipe shows here, not when the interpreter ends
