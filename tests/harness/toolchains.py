@@ -13,6 +13,7 @@ PACKAGES = {
     "jax": "jax",
     "openvino": "openvino",
     "plot": "matplotlib",
+    "system": "envoy",
     "tensorflow": "tensorflow",
     "torch": "torch",
     "workshop": "onnx",
