@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from trivet_client.demo.show import ALSO
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "model_repository" / "examples"
 CONFIGS = sorted(path.relative_to(EXAMPLES) for path in EXAMPLES.glob("*/config.pbtxt"))
@@ -21,9 +23,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert package, "make setup installs the MiniLM checkpoint"
     assert package.origin
     into = tmp_path_factory.mktemp("examples")
-    _build(
-        Path(package.origin).parent / "model", into, "minilm", "embed", also="tokenize,similarity"
-    )
+    _build(Path(package.origin).parent / "model", into, "minilm", "embed", also=ALSO)
     checkpoint = ROOT / "model_repository" / "checkpoints" / "minilm-mlm"
     _build(checkpoint, into, "minilm_mlm", "fill_mask")
     return into

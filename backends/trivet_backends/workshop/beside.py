@@ -1,6 +1,7 @@
-"""What a build makes beside its pipeline, if asked: similarity, tokenize, and a look inside.
+"""What a build makes beside its pipeline, if asked: similarity, labels, tokenize, a look inside.
 
 - similarity: a pipeline of pairs over the same tokenizer and encoder, and the step that compares.
+- zero_shot, few_shot: labels given with a request, by vectors of the build's own pipeline.
 - tokenize, detokenize: the checkpoint's tokenizer as models of their own, for whoever asks.
 - inspect: an encoder that gives out every layer, the step that picks one, and their pipeline.
 """
@@ -68,6 +69,10 @@ def entries_beside(bench: Bench, asked: Beside) -> list[Entry]:
         made += _tokenize(bench)
     if asked.similarity:
         made += _similarity(bench)
+    if asked.zero_shot:
+        made.append(_labelling(bench, bench.names.zero_shot, configs.zero_shot_config))
+    if asked.few_shot:
+        made.append(_labelling(bench, bench.names.few_shot, configs.few_shot_config))
     if asked.looks_inside:
         made += _inspect(bench, attentions=asked.attentions)
     return made
@@ -76,6 +81,8 @@ def entries_beside(bench: Bench, asked: Beside) -> list[Entry]:
 def _check_task(task: Task, asked: Beside) -> None:
     flags = (
         ("--also similarity", asked.similarity),
+        ("--also zero_shot", asked.zero_shot),
+        ("--also few_shot", asked.few_shot),
         ("--hidden-states", asked.hidden_states),
         ("--attentions", asked.attentions),
     )
@@ -109,6 +116,11 @@ def _similarity(bench: Bench) -> list[Entry]:
             _nothing,
         ),
     ]
+
+
+def _labelling(bench: Bench, model: str, config: Callable[[configs.Names], str]) -> Entry:
+    recipe: dict[str, Json] = {"task": "labelling", "pipeline": bench.names.pipeline}
+    return bench.entry(model, "pipeline", config(bench.names), recipe, _nothing)
 
 
 def _inspect(bench: Bench, *, attentions: bool) -> list[Entry]:

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from trivet_backends.workshop.bert_config import BertConfig
-from trivet_backends.workshop.config_text import Step, Tensor, model_config, pipeline_config
+from trivet_backends.workshop.config_text import (
+    Step,
+    Tensor,
+    labelling_config,
+    model_config,
+    pipeline_config,
+)
 from trivet_backends.workshop.graph.embed import EMBEDDING
 from trivet_backends.workshop.graph.encoder import TOKEN_INPUTS
 from trivet_backends.workshop.graph.inspect_layers import ATTENTIONS, HIDDEN_STATES
@@ -18,6 +24,18 @@ MAX_BATCH_TOKENS = 256
 _TEXT = Tensor(name="TEXT", type="STRING", dims=(1,))
 _TEXT_PAIR = Tensor(name="TEXT_PAIR", type="STRING", dims=(1,))
 _SIMILARITY = Tensor(name="SIMILARITY", type="FP32", dims=(1,))
+# Of labels given with a request: whole shapes, since they are no rows of a batch.
+_ALL_TEXTS = Tensor(name="TEXT", type="STRING", dims=(-1, 1))
+_LABELS = Tensor(name="LABEL", type="STRING", dims=(-1,))
+_EXAMPLES = (
+    Tensor(name="EXAMPLE", type="STRING", dims=(-1,)),
+    Tensor(name="EXAMPLE_LABEL", type="STRING", dims=(-1,)),
+)
+_LABELLED = (
+    Tensor(name="LABEL", type="STRING", dims=(-1, -1)),
+    Tensor(name="SCORE", type="FP32", dims=(-1, -1)),
+    Tensor(name="SIMILARITY", type="FP32", dims=(-1, -1)),
+)
 _TOKENS = tuple(Tensor(name=name, type="INT64", dims=(-1,)) for name in TOKEN_INPUTS)
 _TOLD = (
     *_TOKENS,
@@ -55,6 +73,14 @@ class Names:
     def similarity_step(self) -> str:
         """Compares two vectors."""
         return f"{self.encoder}_similarity"
+
+    @property
+    def zero_shot(self) -> str:
+        return self._task("zero_shot")
+
+    @property
+    def few_shot(self) -> str:
+        return self._task("few_shot")
 
     @property
     def inspect(self) -> str:
@@ -131,6 +157,27 @@ def similarity_pipeline_config(names: Names) -> str:
     about = f"How alike two texts are by {names.encoder}: a cosine, -1 to 1."
     inputs = [_TEXT, _TEXT_PAIR]
     return pipeline_config(names.similarity, about, inputs, [_SIMILARITY], [*steps, compare])
+
+
+def zero_shot_config(names: Names) -> str:
+    """Texts and labels to scores, by how alike the pipeline's vectors are."""
+    about = f"Labels of texts that nobody trained {names.encoder} for, each text's best first."
+    return labelling_config(
+        names.zero_shot, about, "zero_shot", [_ALL_TEXTS, _LABELS], _LABELLED, _embeds(names)
+    )
+
+
+def few_shot_config(names: Names) -> str:
+    """Texts and labelled examples to scores."""
+    about = (
+        f"Labels of texts by a few examples of each, by {names.encoder}, each text's best first."
+    )
+    inputs = [_ALL_TEXTS, *_EXAMPLES]
+    return labelling_config(names.few_shot, about, "few_shot", inputs, _LABELLED, _embeds(names))
+
+
+def _embeds(names: Names) -> Step:
+    return Step(model=names.pipeline, inputs=_same(["TEXT"]), outputs=_same(["EMBEDDING"]))
 
 
 def inspect_config(names: Names, bert: BertConfig, *, attentions: bool) -> str:

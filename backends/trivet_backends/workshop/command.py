@@ -44,7 +44,7 @@ precisions:
         answers shift less (cosine 0.999) and not with the neighbours
 """
 
-_ALSO = frozenset({"similarity", "tokenize"})
+_ALSO = frozenset({"few_shot", "similarity", "tokenize", "zero_shot"})
 _TITLES = ("MODEL", "VERSION", "PRECISION", "MB", "MAX DIFF", "COSINE", "SECONDS", "")
 _NUMBERS = ("MB", "MAX DIFF", "COSINE", "SECONDS")
 _PACKAGES = ("onnx", "onnxruntime", "rich", "safetensors", "tokenizers")
@@ -96,7 +96,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         type=_also,
         default=frozenset(),
-        help="further models, with commas: tokenize (and detokenize), similarity (embed only)",
+        help="further models, with commas: tokenize (and detokenize); for embed only similarity, "
+        "zero_shot and few_shot (labels, or examples, given with each request)",
     )
     _add_embed_arguments(parser)
     parser.add_argument(
@@ -166,6 +167,8 @@ def run(args: argparse.Namespace) -> int:
         labels=args.labels,
         beside=Beside(
             similarity="similarity" in args.also,
+            zero_shot="zero_shot" in args.also,
+            few_shot="few_shot" in args.also,
             tokenize="tokenize" in args.also,
             hidden_states=args.hidden_states,
             attentions=args.attentions,
@@ -196,7 +199,7 @@ def _also(text: str) -> frozenset[str]:
     if asked <= _ALSO:
         return asked
     known = ", ".join(sorted(_ALSO))
-    raise argparse.ArgumentTypeError(f"{text!r}: give {known}, or both with a comma")
+    raise argparse.ArgumentTypeError(f"{text!r}: give {known}, or several with commas")
 
 
 def _count(text: str) -> int:

@@ -61,13 +61,21 @@ def pipeline_config(
     steps: Sequence[Step],
 ) -> str:
     """The config of an ensemble whose steps run the newest version of their models."""
-    sections = [
-        _head(name, about, 'platform: "ensemble"'),
-        _tensors("input", inputs),
-        _tensors("output", outputs),
-        "ensemble_scheduling {\n  step [\n" + ",\n".join(map(_step, steps)) + "\n  ]\n}",
-    ]
-    return _signed(sections)
+    return _signed(_ensemble(name, about, MAX_BATCH_SIZE, inputs, outputs, steps))
+
+
+def labelling_config(
+    name: str,
+    about: str,
+    task: str,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    step: Step,
+) -> str:
+    """The config of an ensemble that compares vectors of its one step; dims are whole shapes."""
+    why = "Each text, label or example is a request of its own to the step's model."
+    sections = _ensemble(name, about, 0, inputs, outputs, [step])
+    return _signed([*sections, _parameter("task", task, why)])
 
 
 def is_of_a_build(text: str) -> bool:
@@ -86,8 +94,24 @@ def resigned(text: str) -> str:
     return _signed([text.partition("\n")[2].rstrip("\n")])
 
 
-def _head(name: str, about: str, engine: str) -> str:
-    return f'# {about}\nname: "{name}"\n{engine}\nmax_batch_size: {MAX_BATCH_SIZE}'
+def _ensemble(
+    name: str,
+    about: str,
+    rows: int,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    steps: Sequence[Step],
+) -> list[str]:
+    return [
+        _head(name, about, 'platform: "ensemble"', rows),
+        _tensors("input", inputs),
+        _tensors("output", outputs),
+        "ensemble_scheduling {\n  step [\n" + ",\n".join(map(_step, steps)) + "\n  ]\n}",
+    ]
+
+
+def _head(name: str, about: str, engine: str, rows: int = MAX_BATCH_SIZE) -> str:
+    return f'# {about}\nname: "{name}"\n{engine}\nmax_batch_size: {rows}'
 
 
 def _tensors(field: str, tensors: Sequence[Tensor]) -> str:

