@@ -1,24 +1,31 @@
-"""Log lines for people: an event, and what belongs to it as key=value.
+"""Log lines: an event, and what belongs to it, as key=value for people or as JSON for machines.
 
 Code logs events, `log.info("model_ready", extra={"model": "embed", "version": 1})`: one line per
-event in the life of the server, none per request. What is let through may change at run time.
+event in the life of the server, none per request. A line that is written while a traced request is
+answered names its trace. What is let through may change at run time.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
+
+from trivet.telemetry.subject import current, ids_of
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class LogFormat(Enum):
-    """How a line begins; the values are Triton's names."""
+    """What a line looks like. The values are Triton's names, but for JSON, which it has not."""
 
     DEFAULT = "default"  # 2026-01-31 12:00:00,000 INFO, in local time
     ISO8601 = "ISO8601"  # 2026-01-31T12:00:00Z INFO, in UTC
+    JSON = "json"  # {"time": "2026-01-31T12:00:00.000Z", "level": "INFO", "event": ...}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +54,35 @@ class EventFormatter(logging.Formatter):
             self.converter = time.gmtime
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's own name)
-        fields = (f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
+        fields = (f"{key}={value}" for key, value in _fields(record).items())
         return " ".join((super().formatMessage(record), *fields))
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line, tracebacks within: {"time": ..., "level": ..., "event": ..., ...}"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        written = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, object] = {
+            "time": written.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "event": record.getMessage(),
+            "logger": record.name,
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    """What belongs to an event; of a request, its trace."""
+    given = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    return {**ids_of(current()), **given}
+
+
+def _formatter(log_format: LogFormat) -> logging.Formatter:
+    return JsonFormatter() if log_format is LogFormat.JSON else EventFormatter(log_format)
 
 
 class Log:
@@ -73,7 +107,7 @@ class Log:
             logging.DEBUG if settings.verbose_level > 0 else logging.INFO
         )
         if self._handler:
-            self._handler.setFormatter(EventFormatter(settings.format))
+            self._handler.setFormatter(_formatter(settings.format))
 
     def _lets_through(self, record: logging.LogRecord) -> bool:
         if record.levelno >= logging.ERROR:

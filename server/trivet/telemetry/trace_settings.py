@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from trivet.errors import InvalidInput, Unimplemented
 
 TIMESTAMPS, TENSORS, OFF = "TIMESTAMPS", "TENSORS", "OFF"
-MODE = "triton"  # the writer there is; OpenTelemetry would be the other
 _MAX_RATE, _MAX_COUNT = 2**32 - 1, 2**31 - 1
 _SHOWN = 40  # characters of a client's word that a message repeats
 
 Changes = Mapping[str, Sequence[str]]  # setting -> values; no value takes it back to the default
+
+
+class TraceMode(StrEnum):
+    """Who writes the traces; chosen by the operator alone. The values are Triton's."""
+
+    TRITON = "triton"  # a file of JSON
+    OPENTELEMETRY = "opentelemetry"  # spans, sent to a collector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +27,12 @@ class TraceSettings:
     """What is traced of a model's requests.
 
     levels: TIMESTAMPS, TENSORS; none: nothing is traced. rate: every so-manieth request; 0: none.
-    count: traces still to be collected; -1: any number. log_frequency: traces per file, each with
-    a number behind its name; 0: one file. file: set by the operator alone, since it is written to.
+    count: traces still to be collected; -1: any number.
+    Of mode TRITON: log_frequency: traces per file, each with a number behind its name; 0: one
+    file. file: set by the operator alone, since it is written to.
+    Of mode OPENTELEMETRY, in which rate and count are of requests without a caller's trace:
+    parent_based: a caller's trace decides for its request. slow_ns: what took so long is traced
+    whatever the rate, as failures are; 0: nothing is too slow.
     """
 
     levels: tuple[str, ...] = ()
@@ -29,9 +40,15 @@ class TraceSettings:
     count: int = -1
     log_frequency: int = 0
     file: str = ""
+    mode: TraceMode = TraceMode.TRITON
+    parent_based: bool = True
+    slow_ns: int = 1_000_000_000
 
     @property
     def are_on(self) -> bool:
+        """Whether any request may be traced."""
+        if self.mode is TraceMode.OPENTELEMETRY:
+            return bool(self.levels)
         return bool(self.levels and self.rate and self.count and self.file)
 
     def told(self) -> dict[str, list[str]]:
@@ -42,7 +59,7 @@ class TraceSettings:
             "trace_count": [str(self.count)],
             "log_frequency": [str(self.log_frequency)],
             "trace_file": [self.file],
-            "trace_mode": [MODE],
+            "trace_mode": [self.mode.value],
         }
 
 
@@ -72,11 +89,14 @@ def changed(settings: TraceSettings, changes: Changes, default: TraceSettings) -
                     " server with --trace-config triton,file=FILE"
                 )
             case "trace_mode":
-                _check_mode(values)
+                _check_mode(values, settings.mode)
             case _:
                 known = ", ".join(TraceSettings().told())
                 raise InvalidInput(f"unknown trace setting '{name[:_SHOWN]}'; there are {known}")
-    if settings.levels and not settings.file:
+    if settings.mode is TraceMode.OPENTELEMETRY:
+        if TENSORS in settings.levels:
+            raise InvalidInput("trace_level TENSORS: spans carry no tensors; send TIMESTAMPS")
+    elif settings.levels and not settings.file:
         raise InvalidInput(
             "attempting to set invalid trace setting: trace file name is not given; start the"
             " server with --trace-config triton,file=FILE"
@@ -111,9 +131,11 @@ def _number(name: str, values: Sequence[str], lowest: int, highest: int) -> int:
     return number
 
 
-def _check_mode(values: Sequence[str]) -> None:
-    if list(values) not in ([], [MODE]):
+def _check_mode(values: Sequence[str], mode: TraceMode) -> None:
+    if list(values) not in ([], [mode.value]):
+        asked = ", ".join(values)[:_SHOWN]
         raise Unimplemented(
-            f"trace_mode {', '.join(values)[:_SHOWN]!r} is not offered; traces are written in mode"
-            f" '{MODE}'"
+            f"trace_mode {asked!r} can not be updated through network protocol;"
+            f" traces are written in mode '{mode.value}', start the server with --trace-config"
+            " mode=MODE for the other"
         )

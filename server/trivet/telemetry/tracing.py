@@ -1,13 +1,13 @@
 """Which requests are traced, and what a trace tells: made of a request's Stages when it is done.
 
 A server that traces nothing asks one attribute per request, `Tracer.on`. What is written is the
-TraceFile's business; another exporter takes its place by taking the same records.
+TraceFile's business; `otel.tracer` makes spans instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from trivet.clock import Clock
 from trivet.request import InferRequest, InferResponse, Stages, Tensors
+from trivet.telemetry.sampling import Sampler, Sampling
 from trivet.telemetry.trace_file import Record, TraceFile
-from trivet.telemetry.trace_settings import TENSORS, TIMESTAMPS, Changes, TraceSettings, changed
+from trivet.telemetry.trace_settings import TENSORS, TIMESTAMPS, Changes, TraceSettings
 from trivet_protos import wire
 
 
@@ -29,37 +30,23 @@ class Traceable(Protocol):
         """Answer one request."""
 
 
-@dataclass(slots=True)
-class _Sampler:
-    """Counts requests under one set of settings."""
+class UnderWay(Protocol):
+    """A traced request that is under way."""
 
-    settings: TraceSettings
-    owner: str  # the model whose own they are, or ""
-    seen: int = 0
-
-    def takes(self) -> bool:
-        """Whether the next request is traced; counts it."""
-        if not self.settings.are_on:
-            return False
-        self.seen += 1
-        if self.seen % self.settings.rate:
-            return False
-        if self.settings.count > 0:
-            self.settings = replace(self.settings, count=self.settings.count - 1)
-        return True
+    def done(self, response: InferResponse | None, version: int) -> None:
+        """The request is over. response: None if it failed, or had many answers."""
 
 
 @dataclass(slots=True)
 class Trace:
-    """One traced request that is under way."""
+    """One that is written to a file."""
 
     tracer: Tracer
-    sampler: _Sampler
+    sampler: Sampler
     request: InferRequest
     started_ns: int
 
     def done(self, response: InferResponse | None, version: int) -> None:
-        """The request is over. response: None if it failed, or had many answers."""
         self.tracer.write(self, response, version)
 
 
@@ -69,32 +56,20 @@ class Tracer:
     def __init__(self, clock: Clock, settings: TraceSettings | None = None) -> None:
         """settings: the operator's, to which a cleared setting goes back."""
         self._clock = clock
-        self._default = settings or TraceSettings()
-        self._global = _Sampler(self._default, "")
-        self._changes: dict[str, dict[str, tuple[str, ...]]] = {}  # of models, by name
-        self._own: dict[str, _Sampler] = {}
-        self._file = TraceFile(self._default.file)
+        settings = settings or TraceSettings()
+        self._sampling = Sampling(settings)
+        self._file = TraceFile(settings.file)
         self._ids = count(1)
-        self.on = self._default.are_on
+        self.on = self._sampling.is_on
 
     def settings(self, model: str = "") -> TraceSettings:
         """What holds for a model, or with an empty name for all without settings of their own."""
-        return self._sampler(model).settings
+        return self._sampling.sampler(model).settings
 
     def update(self, model: str, changes: Changes) -> None:
         """Change settings. Raises InvalidInput or Unimplemented, and then changes nothing."""
-        if model:
-            self._update_model(model, changes)
-        else:
-            new = changed(self._global.settings, changes, self._default)
-            self._global = _Sampler(new, "")
-            for name, own in self._changes.items():  # what a model does not set itself follows
-                left = self._own[name].settings.count
-                again = changed(new, own, new)
-                again = replace(again, count=left) if "trace_count" in own else again
-                self._own[name] = _Sampler(again, name)
-        samplers = (self._global, *self._own.values())
-        self.on = any(sampler.settings.are_on for sampler in samplers)
+        self._sampling.update(model, changes)
+        self.on = self._sampling.is_on
 
     def infer(self, model: Traceable, request: InferRequest) -> Awaitable[InferResponse]:
         """The model's answer, traced if it is this request's turn. Raises what the model does."""
@@ -109,9 +84,9 @@ class Tracer:
             if trace:
                 trace.done(response, model.version)
 
-    def sample(self, request: InferRequest) -> Trace | None:
+    def sample(self, request: InferRequest) -> UnderWay | None:
         """A trace if this request is to have one. Ask only while `on`."""
-        sampler = self._sampler(request.model)
+        sampler = self._sampling.sampler(request.model)
         if not sampler.takes():
             return None
         return Trace(self, sampler, request, self._clock.now_ns())
@@ -140,20 +115,6 @@ class Tracer:
     def close(self) -> None:
         """Write what is collected."""
         self._file.close()
-
-    def _sampler(self, model: str) -> _Sampler:
-        return self._own.get(model, self._global)
-
-    def _update_model(self, model: str, changes: Changes) -> None:
-        common = self._global.settings
-        new = changed(self.settings(model), changes, common)
-        own = self._changes.get(model, {}) | {name: tuple(v) for name, v in changes.items()}
-        own = {name: values for name, values in own.items() if values}  # cleared: the common one
-        if own:
-            self._changes[model], self._own[model] = own, _Sampler(new, model)
-        else:
-            self._changes.pop(model, None)
-            self._own.pop(model, None)
 
 
 def _head(number: int, model: str, version: int, request_id: str) -> Record:

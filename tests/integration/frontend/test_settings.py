@@ -253,7 +253,7 @@ async def test_a_model_has_settings_of_its_own_until_they_are_cleared(
     ("settings", "status", "text"),
     [
         ({"trace_file": "/etc/x"}, "UNIMPLEMENTED", "can not be updated through network protocol"),
-        ({"trace_mode": "opentelemetry"}, "UNIMPLEMENTED", "'opentelemetry' is not offered"),
+        ({"trace_mode": "opentelemetry"}, "UNIMPLEMENTED", "'opentelemetry' can not be updated"),
         ({"trace_rate": "often"}, "INVALID_ARGUMENT", "Unable to parse 'trace_rate', got: often"),
         ({"trace_rate": "-1"}, "INVALID_ARGUMENT", "from 0 to 4294967295"),
         ({"trace_count": "-2"}, "INVALID_ARGUMENT", "from -1 to 2147483647"),

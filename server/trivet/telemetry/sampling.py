@@ -1,0 +1,73 @@
+"""Which requests are traced: every so-manieth, by settings that may change while serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from trivet.telemetry.trace_settings import Changes, TraceSettings, changed
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Counts requests under one set of settings."""
+
+    settings: TraceSettings
+    owner: str  # the model whose own they are, or ""
+    seen: int = 0
+
+    def takes(self) -> bool:
+        """Whether it is the next request's turn; counts it."""
+        settings = self.settings
+        if not (settings.are_on and settings.rate and settings.count):
+            return False
+        self.seen += 1
+        if self.seen % settings.rate:
+            return False
+        if settings.count > 0:
+            self.settings = replace(settings, count=settings.count - 1)
+        return True
+
+
+class Sampling:
+    """The samplers of all models: the operator's settings, and what TraceSetting made of them."""
+
+    def __init__(self, settings: TraceSettings) -> None:
+        """settings: the operator's, to which a cleared setting goes back."""
+        self._default = settings
+        self._global = Sampler(settings, "")
+        self._changes: dict[str, dict[str, tuple[str, ...]]] = {}  # of models, by name
+        self._own: dict[str, Sampler] = {}
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any request may be traced."""
+        samplers = (self._global, *self._own.values())
+        return any(sampler.settings.are_on for sampler in samplers)
+
+    def sampler(self, model: str) -> Sampler:
+        """A model's own, or with an empty name, or where it has none, that of all."""
+        return self._own.get(model, self._global)
+
+    def update(self, model: str, changes: Changes) -> None:
+        """Change settings. Raises InvalidInput or Unimplemented, and then changes nothing."""
+        if model:
+            self._update_model(model, changes)
+            return
+        new = changed(self._global.settings, changes, self._default)
+        self._global = Sampler(new, "")
+        for name, own in self._changes.items():  # what a model does not set itself follows
+            left = self._own[name].settings.count
+            again = changed(new, own, new)
+            again = replace(again, count=left) if "trace_count" in own else again
+            self._own[name] = Sampler(again, name)
+
+    def _update_model(self, model: str, changes: Changes) -> None:
+        common = self._global.settings
+        new = changed(self.sampler(model).settings, changes, common)
+        own = self._changes.get(model, {}) | {name: tuple(v) for name, v in changes.items()}
+        own = {name: values for name, values in own.items() if values}  # cleared: the common one
+        if own:
+            self._changes[model], self._own[model] = own, Sampler(new, model)
+        else:
+            self._changes.pop(model, None)
+            self._own.pop(model, None)
