@@ -135,7 +135,7 @@ def test_labelled_rows_give_the_tasks_metric(
         (("--variants", "int3"), "there is no variant 'int3'"),
         (("--min-accuracy", "1.5"), "--min-accuracy: is 1.5; give a share"),
         (("--min-accuracy", "nan"), "--min-accuracy: is nan"),
-        (("--labelled", "x.csv"), "embed has no labels to compare with"),
+        (("--labelled", "x.csv"), "embed is judged by pairs of texts; name the column of"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_cure(

@@ -77,10 +77,18 @@ def test_decisions_agree_one_by_one_or_as_a_whole() -> None:
 
 
 def test_a_metric_is_held_against_the_sources() -> None:
-    score = scores.labelled([True, True, False, True], [True, False, True, False], "accuracy")
+    score = scores.held_against({"f1": 0.75, "loss": 1}, {"f1": 0.5, "loss": 2}, "f1")
     assert score.kept == pytest.approx(2 / 3)
-    assert score.details == {"accuracy": 0.5, "source_accuracy": 0.75}
-    assert scores.labelled([False], [True], "accuracy").kept == 0
+    assert score.details == {"f1": 0.5, "source_f1": 0.75, "loss": 2}
+    assert scores.held_against({"f1": 0}, {"f1": 1}, "f1").kept == 0
+
+
+def test_ranks_correlate_whatever_the_scale_and_ties_share_theirs() -> None:
+    numbers = np.array([1.0, 2.0, 2.0, 9.0])
+    assert scores.spearman(numbers, numbers**3) == pytest.approx(1)
+    assert scores.spearman(numbers, -numbers) == pytest.approx(-1)
+    assert scores.spearman(numbers, np.ones(4)) == 0
+    assert scores.spearman(numbers, np.array([1, 2, 3, 4])) == pytest.approx(0.9487, abs=1e-4)
 
 
 def test_the_best_is_the_fastest_that_keeps_the_accuracy() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from trivet_backends.workshop.finetune import metrics
 from trivet_backends.workshop.finetune.encode import IGNORED, Row
 from trivet_backends.workshop.finetune.examples import Asked, Example, HeadTask
+from trivet_backends.workshop.finetune.spans import best_span
 
 # The metric that says which model is best; of "loss" less is better.
 BEST_BY = {
@@ -19,7 +20,6 @@ BEST_BY = {
     HeadTask.ANSWER: "f1",
     HeadTask.FILL_MASK: "loss",
 }
-_LONGEST_ANSWER = 30  # tokens, as SQuAD's own baseline has it
 _TOP = 5
 
 Prediction = tuple[Any, ...]  # (place of the example, and what the head says of it)
@@ -105,24 +105,17 @@ def _prediction(logits: np.ndarray, row: Row, task: HeadTask) -> Prediction:
             return (row.example, logits.argmax(axis=1).tolist(), wanted.tolist())
         case HeadTask.ANSWER:
             assert row.spans is not None
-            return (row.example, *_best_span(logits, row.spans))
+            return (row.example, *_span_in_characters(logits, row.spans))
         case HeadTask.FILL_MASK:
             wanted = row.target[row.target != IGNORED]
             rank = (logits > logits[np.arange(len(wanted)), wanted][:, None]).sum(axis=1)
             return (row.example, len(wanted), int((rank == 0).sum()), int((rank < _TOP).sum()))
 
 
-def _best_span(logits: np.ndarray, spans: np.ndarray) -> tuple[float, int, int]:
-    """(score, first character, end): how much likelier than no answer the best span is."""
-    passage = np.flatnonzero(spans[:, 0] >= 0)
-    if not len(passage):
-        return (-np.inf, 0, 0)
-    sums = logits[passage, 0][:, None] + logits[passage, 1][None, :]
-    apart = passage[None, :] - passage[:, None]
-    sums = np.where((apart >= 0) & (apart < _LONGEST_ANSWER), sums, -np.inf)
-    first, last = np.unravel_index(sums.argmax(), sums.shape)
-    score = float(sums[first, last] - logits[0].sum())
-    return (score, int(spans[passage[first], 0]), int(spans[passage[last], 1]))
+def _span_in_characters(logits: np.ndarray, spans: np.ndarray) -> tuple[float, int, int]:
+    """(score, first character, end); see `best_span`."""
+    score, first, last = best_span(logits, np.flatnonzero(spans[:, 0] >= 0))
+    return (score, int(spans[first, 0]), int(spans[last, 1]))
 
 
 def scores_of(

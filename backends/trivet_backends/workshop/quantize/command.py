@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from trivet.errors import Fault, InvalidConfig
+from trivet_backends.workshop.finetune.flags import columns
 from trivet_backends.workshop.hub import checkpoint_folder
 from trivet_backends.workshop.options import Task
 from trivet_backends.workshop.quantize.options import Publish, QuantizeOptions, Weights
@@ -22,11 +23,12 @@ table. A variant that keeps less than --min-accuracy of the source's accuracy is
 best of the others, or all, become models of the repository with pipelines of their own, whole or
 not at all, with the report beside each (quantize.json).
 
-What counts as accuracy: with --labelled the task's metric (classify: accuracy; tag_tokens: accuracy
-of words; answer: exact match); else agreement with the source's answers on --texts (fill_mask: the
-likeliest word for a hidden one; embed: the lower of mean cosine and of texts whose nearest
-neighbour is the same). Texts that calibrate a variant are not among those it is judged by, unless
-there are fewer than 32.
+What counts as accuracy: with --labelled the task's metric (classify and next_sentence: accuracy, of
+several labels per text micro F1; tag_tokens: F1 of entities; answer: F1 of words; fill_mask: how
+often the word is the likeliest; embed: how pairs rank by cosine and by label); else agreement with
+the source's answers on --texts (fill_mask: the likeliest word for a hidden one; embed: the lower of
+mean cosine and of texts whose nearest neighbour is the same). Texts that calibrate a variant are
+not among those it is judged by, unless there are fewer than 32.
 """
 EPILOG = (
     """\
@@ -126,8 +128,11 @@ def _add_comparison(group: argparse._ArgumentGroup) -> None:
         "--labelled",
         metavar="FILE",
         type=Path,
-        help="classify, tag_tokens, answer: labelled rows, as trivet finetune reads them",
+        help="labelled rows, as trivet finetune reads them; fill_mask: texts with [MASK], the word "
+        "as label; next_sentence: pairs, labelled true or false; embed: pairs, labelled with a "
+        "number that says how alike they are",
     )
+    columns.add(group)
     group.add_argument(
         "--format",
         choices=("csv", "tsv", "jsonl", "conll"),
@@ -198,6 +203,7 @@ def _options(args: argparse.Namespace) -> QuantizeOptions:
         texts=args.texts,
         labelled=args.labelled,
         labelled_format=args.format,
+        columns=columns.columns_of(args),
         weights=Weights(symmetric=args.symmetric, per_channel=args.per_channel),
         min_accuracy=args.min_accuracy,
         calibration=args.calibration,

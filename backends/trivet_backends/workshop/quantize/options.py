@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from trivet_backends.workshop.finetune.columns import Columns
 from trivet_backends.workshop.options import Task
 
 
@@ -35,6 +36,7 @@ class QuantizeOptions:
     texts: Path | None = None
     labelled: Path | None = None
     labelled_format: str | None = None
+    columns: Columns = field(default_factory=Columns)  # of the labelled file
     weights: Weights = Weights()
     min_accuracy: float = 0.95
     calibration: int = 128  # texts

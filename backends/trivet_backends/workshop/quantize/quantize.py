@@ -14,17 +14,13 @@ from typing import Any
 from trivet.errors import EngineFailed, Fault, InvalidConfig
 from trivet_backends.workshop.build_file import Json, as_read, digests
 from trivet_backends.workshop.entry import Published, publish
+from trivet_backends.workshop.finetune.examples import Example
 from trivet_backends.workshop.options import GraphOptions, Pooling
 from trivet_backends.workshop.progress import Announce
 from trivet_backends.workshop.quantize import report, to_onnx, to_openvino, to_torch, variants
-from trivet_backends.workshop.quantize.judging import (
-    Answers,
-    Trial,
-    answers_of,
-    read_labelled,
-    trial_of_rows,
-    trial_of_texts,
-)
+from trivet_backends.workshop.quantize.decisions import Answers
+from trivet_backends.workshop.quantize.judging import Trial, answers_of, trial_of_texts
+from trivet_backends.workshop.quantize.labelled import read_labelled, trial_of_rows
 from trivet_backends.workshop.quantize.latency import milliseconds
 from trivet_backends.workshop.quantize.options import Publish, QuantizeOptions
 from trivet_backends.workshop.quantize.publishing import entries
@@ -144,22 +140,27 @@ class _Desk:
         """What to calibrate with, one text each, and what to judge by."""
         options, source = self.options, self.source
         texts = read_texts(options.texts) if options.texts else []
+        some, rest = parted(texts, options.calibration, options.evaluation)
+        made = self.samples.of_texts(some)
         if options.labelled is None:
-            some, rest = parted(texts, options.calibration, options.evaluation)
-            trial = trial_of_texts(rest, self.samples, source.task)
+            trial = trial_of_texts(rest, self.samples, source.task, source.scoring)
         else:
-            rows = read_labelled(options.labelled, source.task, options.labelled_format)
-            some, rest = parted(rows, options.calibration, options.evaluation)
-            rest = rest if not texts else rows[: options.evaluation]
-            trial = trial_of_rows(rest, self.samples, source.labels, options.labelled.name)
-            if texts:
-                some, _ = parted(texts, options.calibration, 0)
-        made = (
-            self.samples.of_texts(some)
-            if texts
-            else trial_of_rows(some, self.samples, source.labels, "").samples
-        )
+            rows = read_labelled(
+                options.labelled,
+                source.task,
+                source.scoring,
+                options.columns,
+                options.labelled_format,
+            )
+            calibrating, judging = parted(rows, options.calibration, options.evaluation)
+            trial = self._trial_of_rows(rows[: options.evaluation] if texts else judging)
+            made = made or list(self._trial_of_rows(calibrating).samples)
         return [self.samples.feeds([sample]) for sample in made], trial
+
+    def _trial_of_rows(self, rows: Sequence[Example]) -> Trial:
+        assert self.options.labelled is not None
+        source, file = self.source, self.options.labelled.name
+        return trial_of_rows(rows, self.samples, source.task, source.scoring, source.labels, file)
 
     @cached_property
     def _max_tokens(self) -> int:
@@ -183,7 +184,7 @@ class _Desk:
         self.announce(f"{variant.name}: comparing")
         batches = self.samples.batches(self.trial.samples)
         runner = self._opened(variant, folder)
-        answers = answers_of(runner, self.source.task, batches, len(self.trial.samples))
+        answers = answers_of(runner, self.trial, batches)
         score = self.trial.score(source or answers, answers)
         # What holds the weights: OpenVINO's .xml, for one, is a graph of text that grows with none.
         files = [path for path in folder.glob("model.*") if path.suffix != ".xml"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BATCH_TOKENS = 256  # as the configs of a build have it
 _MASK = ("[MASK]", "<mask>")
+_SPECIALS = 3  # [CLS], [SEP], [SEP]
 _TOO_FEW = 32  # texts: fewer than that are not parted
 
 
@@ -65,18 +66,45 @@ class Samples:
         """Texts, cut to what the model can take; for fill-mask the middle token is hidden."""
         return self._masked(self._cut(self._tokenizer.encode_batch(list(texts))))
 
-    def of_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Sample]:
-        """Pairs; the second text is cut."""
-        self._tokenizer.enable_truncation(self._max_tokens, strategy="only_second")
+    def of_pairs(
+        self, pairs: Sequence[tuple[str, str]], cut: str = "longest_first"
+    ) -> list[Sample]:
+        """Pairs. cut: which text of one that is too long, as tokenizers calls it."""
+        self._tokenizer.enable_truncation(self._max_tokens, strategy=cut)
         encodings = self._tokenizer.encode_batch(list(pairs))
         self._tokenizer.no_truncation()
-        return self._masked(encodings)
+        return [Sample(encoding) for encoding in encodings]
+
+    def of_masked(self, texts: Sequence[str]) -> list[Sample]:
+        """Texts that hide a word themselves; mask: None where that is not one and in sight."""
+        encodings = self._cut(self._tokenizer.encode_batch(list(texts)))
+        hidden = [[i for i, id_ in enumerate(e.ids) if id_ == self._mask_id] for e in encodings]
+        return [
+            Sample(encoding, places[0] if len(places) == 1 else None)
+            for encoding, places in zip(encodings, hidden, strict=True)
+        ]
+
+    @property
+    def mask_token(self) -> str:
+        """How texts write a hidden word."""
+        found: str | None = self._tokenizer.id_to_token(self._mask_id) if self._mask_id else None
+        return found or _MASK[0]
+
+    def token_of(self, word: str) -> int | None:
+        """The word's id; None if it is not one token."""
+        ids: list[int] = self._tokenizer.encode(word, add_special_tokens=False).ids
+        return ids[0] if len(ids) == 1 else None
+
+    def leaves_room(self, first: str) -> bool:
+        """Whether a token of a second text fits behind this one."""
+        tokens = len(self._tokenizer.encode(first, add_special_tokens=False).ids)
+        return tokens < self._max_tokens - _SPECIALS
 
     def of_words(self, sentences: Sequence[Sequence[str]]) -> list[Sample]:
         """Sentences word by word; an encoding's word_ids tell which token is of which."""
         inputs = [list(words) for words in sentences]
         encodings = self._tokenizer.encode_batch(inputs, is_pretokenized=True)
-        return self._masked(self._cut(encodings))
+        return [Sample(encoding) for encoding in self._cut(encodings)]
 
     def of_length(self, tokens: int) -> Feeds:
         """One row of so many tokens, for the clock."""

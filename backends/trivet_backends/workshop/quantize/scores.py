@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,8 @@ def embeddings(source: np.ndarray, found: np.ndarray) -> Score:
     A text's neighbour is the other text whose source embedding is nearest by cosine.
     """
     ours, theirs = _unit(source), _unit(found)
-    cosines = (ours * theirs).sum(axis=1)
-    details = {"mean_cosine": float(cosines.mean()), "least_cosine": float(cosines.min())}
+    alike = cosines(source, found)
+    details = {"mean_cosine": float(alike.mean()), "least_cosine": float(alike.min())}
     if len(source) > 1:
         details["neighbour_unchanged"] = float((_nearest(ours) == _nearest(theirs)).mean())
     kept = min(details["mean_cosine"], details.get("neighbour_unchanged", 1.0))
@@ -46,11 +46,38 @@ def agreement(source: Sequence[np.ndarray], found: Sequence[np.ndarray], *, whol
     return Score(kept=share, details={"agreement": share})
 
 
-def labelled(source: Sequence[bool], found: Sequence[bool], metric: str) -> Score:
-    """Right answers of both on the same labelled rows; a source that is never right keeps 0."""
-    before, after = float(np.mean(source)), float(np.mean(found))
-    kept = after / before if before else 0.0
-    return Score(kept=kept, details={metric: after, f"source_{metric}": before})
+def held_against(source: Mapping[str, float], found: Mapping[str, float], metric: str) -> Score:
+    """What both score on the same labelled rows; a source that is good for nothing keeps 0."""
+    before, after = source[metric], found[metric]
+    kept = after / before if before > 0 else 0.0
+    others = {name: value for name, value in found.items() if name != metric}
+    return Score(kept=kept, details={metric: after, f"source_{metric}": before, **others})
+
+
+def numbers(source: np.ndarray, found: np.ndarray) -> Score:
+    """Numbers for the same texts, float32 [texts] each: how far they rank alike."""
+    kept = spearman(source, found)
+    return Score(kept=kept, details={"spearman": kept})
+
+
+def spearman(one: np.ndarray, other: np.ndarray) -> float:
+    """The correlation of ranks, equal numbers sharing theirs; 0 where all of one are equal."""
+    ours, theirs = _ranks(one), _ranks(other)
+    if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+        return 0.0
+    return float(np.corrcoef(ours, theirs)[0, 1])
+
+
+def cosines(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """float32 [pairs], of the rows of two arrays [pairs, width]."""
+    products: np.ndarray = (_unit(ones) * _unit(others)).sum(axis=1)
+    return products
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return ranks
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
