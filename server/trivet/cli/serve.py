@@ -155,6 +155,8 @@ async def _serve(config: ServerConfig) -> int:
         if config.metrics and app.metrics_port is not None:
             told = config.metrics.http.listener.address(app.metrics_port)
             print(f"trivet: metrics on http://{told}/metrics", flush=True)
+            if config.metrics.page:
+                print(f"trivet: page on http://{told}/", flush=True)
         print(f"trivet: serving on {config.grpc.address(app.grpc_port)}", flush=True)
         await stopping
         print("trivet: stopping; accepted requests are being finished", file=sys.stderr, flush=True)

@@ -42,7 +42,7 @@ def _unary(handler: UnaryHandler, kind: Kind) -> UnaryHandler:
             code = code_of(error)
             if code is Code.CANCELLED and call.time_left_s == 0:
                 code = Code.DEADLINE_EXCEEDED  # the transport cancels what is late
-            kind.over(code, started_ns)
+            kind.over(code, started_ns, error)
             raise
         kind.over(Code.OK, started_ns)
         return told

@@ -19,7 +19,6 @@ from trivet.model.model import Model
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, Parameters
 from trivet.scheduling.many import MAX_IN_FLIGHT
-from trivet.telemetry.calls import code_of
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _SERVICE = "/inference.GRPCInferenceService/"
@@ -91,7 +90,7 @@ class Inference:
             asked = self._read(message)
         except Exception as error:
             with self._kind.one() as one:
-                one.code = code_of(error)
+                one.failed(error)
             return _refused(error, in_band=in_band)
         if self._is_decoupled(asked):
             return self._many(asked, forwarded, in_band=in_band)
@@ -119,7 +118,7 @@ class Inference:
                 answer.infer_response.parameters[_FINAL].bool_param = True
                 return answer.SerializeToString()
             except Exception as error:
-                one.code = code_of(error)
+                one.failed(error)
                 return _told(error, asked, in_band=in_band).SerializeToString()
 
     async def _many(
@@ -144,7 +143,7 @@ class Inference:
                     if not final and _wants_empty_final(asked):
                         yield _empty_final(asked, model.version)
             except Exception as error:
-                one.code = code_of(error)
+                one.failed(error)
                 failure = _told(error, asked, in_band=in_band)
                 # Whoever waits for a decoupled request's last answer waits for this one, too.
                 failure.infer_response.parameters[_FINAL].bool_param = True

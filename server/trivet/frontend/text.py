@@ -88,7 +88,7 @@ class Text:
                     await self._one(task, asked, answer)
                 except Exception as error:
                     _fill_error(answer.error, error, task.name)
-                    one.code = answer.error.code
+                    one.failed(error)
             return bytes(answer.SerializeToString())
 
         return answer_stream(

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from trivet.frontend.access import Access
 from trivet.frontend.access_rules import Role
+from trivet.frontend.method import Methods
 from trivet.status.observation import Observation
+from trivet.status.options import PageOptions
 from trivet.status.router import Handler, Receive, Route, Router, Scope, Send, respond
 from trivet.status.sources import Sources
+from trivet.status.view import view
 from trivet.telemetry.exposition import CONTENT_TYPE
 
 _OBSERVERS = frozenset({Role.OBSERVE})
 
 
-def pages(sources: Sources, access: Access) -> Router:
-    """All of them, as an ASGI application."""
+def pages(
+    sources: Sources,
+    access: Access,
+    page: PageOptions | None = None,
+    methods: Methods | None = None,
+) -> Router:
+    """All of them, as an ASGI application.
+
+    page: None leaves out the one to look at. methods: what its playground asks.
+    """
     routes = {
         "/metrics": Route(_metrics(Observation(sources)), _OBSERVERS),
         # Whoever probes needs no token, as with the RPCs of these names.
         "/v2/health/live": Route(_live),
         "/v2/health/ready": Route(_ready(sources)),
+        **(view(sources, access, page, {} if methods is None else methods) if page else {}),
     }
     return Router(routes, access)
 

@@ -6,7 +6,7 @@ A handler is an ASGI application for one path, so it may stream; `respond` is al
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,16 +92,17 @@ async def respond(
     status: int,
     body: str | bytes,
     content_type: str = TEXT,
-    headers: list[tuple[bytes, bytes]] | None = None,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    cache: bytes = b"no-store",
 ) -> None:
-    """A whole answer at once; to HEAD its headers alone."""
+    """A whole answer at once; to HEAD its headers alone. cache: who may keep it, and how."""
     octets = body.encode() if isinstance(body, str) else body
     told = [
         (b"content-type", content_type.encode()),
         (b"content-length", str(len(octets)).encode()),
-        (b"cache-control", b"no-store"),
+        (b"cache-control", cache),
         (b"x-content-type-options", b"nosniff"),
-        *(headers or ()),
+        *headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": told})
     shown = b"" if scope["method"] == "HEAD" else octets

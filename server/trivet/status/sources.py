@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trivet.clock import Clock
 from trivet.model.cache import ResponseCache
@@ -20,6 +20,7 @@ class Sources:
 
     started: set when all that is to be served from the start on was tried.
     draining: set when the server takes leave, from which on it is not ready.
+    over: set when the pages themselves are about to end.
     interval_ms: for so long figures of the machine and its GPUs are told again.
     """
 
@@ -32,6 +33,7 @@ class Sources:
     resources: ResourcePool | None = None
     host: Host | None = None
     gpus: Gpus | None = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     interval_ms: float = 2000.0
 
     @property

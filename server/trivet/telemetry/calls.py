@@ -10,14 +10,16 @@ from typing import Protocol
 from trivet.clock import Clock
 from trivet.errors import Code, ServeError
 from trivet.telemetry.histogram import Histogram
+from trivet.telemetry.recent import RecentFailures, told_of
 
 CALL, MESSAGE = "call", "message"
 
 
 class Observed(Protocol):
-    """One request under way, from `with` to its end; `code` is what its answer says."""
+    """One request under way, from `with` to its end."""
 
-    code: int
+    def failed(self, error: BaseException) -> None:
+        """Its answer says so, in-band; what is raised need not be told."""
 
     def __enter__(self) -> Observed: ...
 
@@ -32,32 +34,38 @@ class Observed(Protocol):
 class Kind:
     """The requests of one task that come one way."""
 
-    __slots__ = ("codes", "now_ns", "task", "took", "way")
+    __slots__ = ("codes", "now_ns", "recent", "task", "took", "way")
 
-    def __init__(self, task: str, way: str, clock: Clock) -> None:
+    def __init__(self, task: str, way: str, clock: Clock, recent: RecentFailures) -> None:
         self.now_ns = clock.now_ns
+        self.recent = recent
         self.task = task
         self.way = way
         self.codes = [0] * len(Code)  # requests by status
         self.took = Histogram()  # nanoseconds, whatever the status
 
     def one(self) -> Observed:
-        """`with` it, answer a request; what is raised is its status, else `code`."""
+        """`with` it, answer a request; what is raised is its status."""
         return _One(self, self.now_ns())
 
-    def over(self, code: int, started_ns: int) -> None:
-        """Count one that began then."""
+    def over(self, code: int, started_ns: int, error: BaseException | None = None) -> None:
+        """Count one that began then. error: what it ended with."""
         self.codes[code] += 1
+        if error is not None:
+            self.recent.note(self.task, Code(code), told_of(error))
         self.took.add(self.now_ns() - started_ns)
 
 
 class _One:
-    __slots__ = ("_kind", "_started_ns", "code")
+    __slots__ = ("_error", "_kind", "_started_ns")
 
     def __init__(self, kind: Kind, started_ns: int) -> None:
         self._kind = kind
         self._started_ns = started_ns
-        self.code: int = Code.OK
+        self._error: BaseException | None = None
+
+    def failed(self, error: BaseException) -> None:
+        self._error = error
 
     def __enter__(self) -> Observed:
         return self
@@ -68,18 +76,20 @@ class _One:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None and self.code == Code.OK:
-            self.code = code_of(error)
-        self._kind.over(self.code, self._started_ns)
+        ended = self._error or error
+        code = Code.OK if ended is None else code_of(ended)
+        self._kind.over(code, self._started_ns, ended)
+        self._error = None  # its traceback holds this very frame
 
 
 class Nowhere:
     """Stands in for a Kind where nothing is counted."""
 
-    code: int = Code.OK
-
     def one(self) -> Observed:
         return self
+
+    def failed(self, error: BaseException) -> None:
+        pass
 
     def __enter__(self) -> Observed:
         return self
@@ -89,15 +99,19 @@ class Nowhere:
 
 
 class Calls:
-    """All kinds that there are; a task is made known before its first request."""
+    """All kinds that there are; a task is made known before its first request.
+
+    recent: what callers were told last of those that failed.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.recent = RecentFailures()
         self._kinds: dict[tuple[str, str], Kind] = {}
 
     def kind(self, task: str, way: str) -> Kind:
         """The counters of a task; look them up once, not for each request."""
-        return self._kinds.setdefault((task, way), Kind(task, way, self._clock))
+        return self._kinds.setdefault((task, way), Kind(task, way, self._clock, self.recent))
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(tuple(self._kinds.values()))

@@ -15,6 +15,7 @@ from trivet.cli.flags import (
     repository,
     server,
     settings,
+    status_page,
     tls,
     tracing,
     unserved,
@@ -35,6 +36,7 @@ GROUPS = (
     Group("log", logging.FLAGS),
     Group("traces", tracing.FLAGS),
     Group("metrics", metrics.FLAGS),
+    Group("page to look at", status_page.FLAGS),
     Group("Triton's, without effect here", unserved.FLAGS),
 )
 

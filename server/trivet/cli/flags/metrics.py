@@ -1,4 +1,4 @@
-"""Flags of the metrics endpoint, and what they mean together."""
+"""Flags of what is told over HTTP, and what they mean together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from trivet.cli.flags.flag import Flag
+from trivet.cli.flags.status_page import page_options
 from trivet.cli.flags.values import boolean, number, port
 
 if TYPE_CHECKING:
@@ -67,9 +68,11 @@ def metrics_config(args: argparse.Namespace) -> MetricsConfig | None:
 
     if not args.allow_metrics:
         return None
+    http = HttpOptions(host=args.metrics_address, port=args.metrics_port)
     return MetricsConfig(
-        http=HttpOptions(host=args.metrics_address, port=args.metrics_port),
+        http=http,
         cpu=args.allow_cpu_metrics,
         gpu=args.allow_gpu_metrics,
         interval_ms=args.metrics_interval_ms,
+        page=page_options(args, is_local=http.listener.is_local),
     )

@@ -16,6 +16,7 @@ from trivet.errors import (
     EngineFailed,
     InstanceDied,
     InvalidInput,
+    NotFound,
     QueueFull,
     QueueTimeout,
     Unavailable,
@@ -107,7 +108,7 @@ async def test_a_request_is_counted_once_with_its_status_and_time() -> None:
     with pytest.raises(KeyError), kind.one():
         raise KeyError
     with kind.one() as one:
-        one.code = Code.NOT_FOUND
+        one.failed(NotFound("nobody"))
     told = {code.name: count for code, count in zip(Code, kind.codes, strict=True) if count}
     every = ("OK", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "NOT_FOUND")
     assert told == dict.fromkeys(every, 1)

@@ -1,0 +1,88 @@
+// Brings the views and the server's events together.
+
+import { byId, set, tell } from "/page/dom.js";
+import { Failures } from "/page/failures.js";
+import { Feed } from "/page/feed.js";
+import { History } from "/page/history.js";
+import { Load } from "/page/load.js";
+import { Models } from "/page/models.js";
+import { Playground } from "/page/playground.js";
+import { hasToken, useToken } from "/page/token.js";
+
+const QUIET = "No request has come in the last two minutes. Ask something in the playground below, or with trivet infer or trivet bench.";
+
+const history = new History();
+const load = new Load(history);
+const models = new Models(history, (key) => load.select(key));
+const playground = new Playground();
+const failures = new Failures();
+
+const EVENTS = {
+  state({ server, models: known }) {
+    showServer(server);
+    models.show(known);
+    load.offer(known);
+    playground.offer(known, server.playground);
+  },
+  history(samples) {
+    history.replace(samples);
+    draw();
+  },
+  sample(sample) {
+    history.add(sample);
+    draw();
+  },
+  failures: (known) => failures.show(known),
+};
+
+const feed = new Feed((name, value) => EVENTS[name]?.(value), showConnection);
+
+function draw() {
+  load.draw();
+  models.draw();
+  failures.draw();
+  const quiet = !history.isEmpty && history.curve("", (figures) => figures.requests + figures.failures).every(([, value]) => !value);
+  byId("load-empty").hidden = !quiet;
+  tell(byId("load-empty"), QUIET);
+}
+
+function showServer({ version, ready, started, draining }) {
+  const [kind, word] = draining ? ["busy", "Taking leave"] : ready ? ["ok", "Ready"] : started ? ["bad", "Not ready"] : ["busy", "Starting"];
+  set(byId("server-state"), "data-kind", kind);
+  tell(byId("server-state"), word);
+  tell(byId("version"), `trivet ${version}`);
+}
+
+function showConnection({ kind, text, needs }) {
+  set(byId("connection"), "data-kind", kind);
+  tell(byId("connection"), text);
+  document.body.classList.toggle("stale", kind === "bad");
+  if (needs === undefined) return;
+  openGate(true);
+  tell(byId("gate-why"), needs);
+  if (hasToken()) playground.offerUnseen(); // it may be good for asking, if not for seeing
+}
+
+function openGate(open) {
+  byId("gate").hidden = !open;
+  set(byId("token-button"), "aria-expanded", String(open));
+  if (open) byId("gate-token").focus();
+}
+
+function changeToken(token) {
+  useToken(token);
+  byId("gate-token").value = "";
+  tell(byId("gate-why"), "");
+  openGate(false);
+  byId("token-button").focus();
+  feed.start();
+}
+
+byId("token-button").addEventListener("click", () => openGate(byId("gate").hidden));
+byId("gate-forget").addEventListener("click", () => changeToken(""));
+byId("gate-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  changeToken(byId("gate-token").value);
+});
+
+feed.start();
