@@ -26,6 +26,7 @@ from trivet.frontend.counted import counted
 from trivet.frontend.extras import Extras
 from trivet.frontend.forwarding import HeaderForwarder
 from trivet.frontend.limits import Limits
+from trivet.frontend.method import Method, Methods
 from trivet.frontend.regions import Regions
 from trivet.frontend.services import DEFAULT_SERVER_NAME, methods
 from trivet.model.cache import ResponseCache
@@ -36,6 +37,7 @@ from trivet.repository.registry import Registry
 from trivet.scheduling.labelling.vectors import Vectors
 from trivet.scheduling.rate_limit import Limit, check_limits
 from trivet.scheduling.resources import ResourcePool
+from trivet.status.options import PageOptions
 from trivet.status.sources import Sources
 from trivet.telemetry.calls import Calls
 from trivet.telemetry.gpus import Gpus
@@ -55,12 +57,16 @@ UNLOAD_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
-    """What is told over HTTP. cpu, gpu: figures of the machine, looked at every `interval_ms`."""
+    """What is told over HTTP. cpu, gpu: figures of the machine, looked at every `interval_ms`.
+
+    page: the one to look at; None: there is none.
+    """
 
     http: HttpOptions = field(default_factory=HttpOptions)
     cpu: bool = True
     gpu: bool = True
     interval_ms: float = 2000.0
+    page: PageOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +134,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         draining, access = asyncio.Event(), _access(config, clock)
         started, calls = asyncio.Event(), Calls(clock) if config.metrics else None
         metrics_port = None
+        asked: dict[str, Method] = {}  # by the page's playground; filled when there are methods
         if config.metrics and calls:  # the last to go: until then it tells how far the stop has got
             sources = Sources(
                 registry=registry,
@@ -142,8 +149,11 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
                 interval_ms=config.metrics.interval_ms,
             )
             stack.callback(sources.close)
-            http = serving_http(_pages(sources, access), config.metrics.http)
+            http = serving_http(
+                _pages(sources, access, config.metrics.page, asked), config.metrics.http
+            )
             metrics_port = await stack.enter_async_context(http)
+            stack.callback(sources.over.set)
         stack.push_async_callback(_unload, control)
         tracer = Tracer(clock, config.trace)
         stack.callback(tracer.close)
@@ -156,6 +166,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             vectors=vectors,
         )
         table = counted(guarded(table, access), calls)
+        asked.update(table)
         port = await stack.enter_async_context(serving(table, config.grpc))
         for danger in exposure(config.grpc, tokens=config.token_file is not None):
             address = config.grpc.address(port)
@@ -180,14 +191,16 @@ async def _announce_leave(registry: Registry, delay_s: float) -> None:
     await asyncio.sleep(delay_s)
 
 
-def _pages(sources: Sources, access: Access) -> Application:
+def _pages(
+    sources: Sources, access: Access, page: PageOptions | None, asked: Methods
+) -> Application:
     """Raises InvalidConfig if what writes them is not installed."""
     try:
         from trivet.status.pages import pages
     except ModuleNotFoundError as error:
         cure = "pip install 'trivet[server]', or serve with --allow-metrics=false"
         raise InvalidConfig([Fault("--allow-metrics", f"{error.name} is missing", cure)]) from None
-    return pages(sources, access)
+    return pages(sources, access, page, asked)
 
 
 def _warn_of_exposure(listener: Options, port: int) -> None:
