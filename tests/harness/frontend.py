@@ -18,6 +18,7 @@ from trivet.model.model import Model
 from trivet.model.validation import Validator
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, InferResponse
+from trivet.scheduling.labelling.vectors import Vectors
 from trivet.scheduling.supervision import WELL
 from trivet.telemetry.statistics import Statistics
 from trivet.transport.options import Options
@@ -109,6 +110,7 @@ async def run_server(
     max_message_bytes: int = 1 << 20,
     grace_s: float = 5.0,
     extras: Extras | None = None,
+    vectors: Vectors | None = None,
 ) -> AsyncIterator[Served]:
     registry, draining = Registry(), asyncio.Event()
     for model in models:
@@ -120,7 +122,7 @@ async def run_server(
         closing_s=0,
         transport=chosen(),
     )
-    methods = services.methods(registry, draining=draining, extras=extras)
+    methods = services.methods(registry, draining=draining, extras=extras, vectors=vectors)
     async with serving(methods, options) as port:
         limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=limits) as channel:

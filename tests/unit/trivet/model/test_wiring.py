@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trivet.config import ModelConfig, Step, TensorSpec
+from tests.harness.labelling import Embedder, read_labelling
+from trivet.config import LabelTask, ModelConfig, Step, TensorSpec
 from trivet.config_file import Faults
 from trivet.model.wiring import check_wiring
 
@@ -114,3 +115,27 @@ def test_a_decoupled_model_is_no_step() -> None:
         f"{STEP}[1].model_name: model 'bert' is decoupled, and a step needs exactly one answer;"
         " name a model that is not"
     ]
+
+
+def labelling_faults(**changes: object) -> list[str]:
+    """Of a model that labels texts over an embedder that is changed so."""
+    config = read_labelling(LabelTask.ZERO_SHOT)
+    faults = Faults()
+    check_wiring(config, {"embed": replace(Embedder().config, **changes)}, faults)  # type: ignore[arg-type]
+    return [str(fault).removeprefix("zero_shot/config.pbtxt: ") for fault in faults]
+
+
+def test_labels_need_a_model_with_one_vector_for_each_text_of_a_batch() -> None:
+    assert labelling_faults() == []
+    tokens = TensorSpec(name="EMBEDDING", datatype="FP32", dims=(-1, 3))
+    assert labelling_faults(outputs=(tokens,)) == [
+        "ensemble_scheduling.step[0].output_map: output 'EMBEDDING' of model 'embed' is FP32"
+        " [-1, 3]; name a model with one vector for each text"
+    ]
+    words = TensorSpec(name="EMBEDDING", datatype="BYTES", dims=(3,))
+    assert "is BYTES [3]" in labelling_faults(outputs=(words,))[0]
+    assert labelling_faults(max_batch_size=0) == [
+        "ensemble_scheduling.step[0].model_name: model 'embed' does not batch; name one with"
+        " max_batch_size of 1 or more"
+    ]
+    assert "has no input 'TEXT'" in labelling_faults(inputs=())[0]

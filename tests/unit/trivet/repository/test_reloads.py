@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.labelling import add_labelling
 from tests.harness.managed import Bed
 from tests.harness.repositories import add_model, fake_config, pipeline_config
+from trivet.config import LabelTask
 from trivet.config_file import Faults
 from trivet.errors import InvalidInput, NotFound
 from trivet.repository.inspection import inspect
@@ -20,6 +22,17 @@ from trivet.repository.layout import read_repositories
 from trivet.testing.clock import settle
 
 ALL = "version_policy { all {} }"
+
+# It has a text and a vector for each; the fake backend's output echoes its first input.
+EMBED = """
+    backend: "fake"
+    max_batch_size: 8
+    input [
+      { name: "VECTOR" data_type: TYPE_FP32 dims: [ 4 ] optional: true },
+      { name: "TEXT" data_type: TYPE_STRING dims: [ 1 ] }
+    ]
+    output { name: "EMBEDDING" data_type: TYPE_FP32 dims: [ 4 ] }
+"""
 
 
 def write_config(folder: Path, text: str) -> None:
@@ -253,6 +266,28 @@ async def test_a_pipeline_goes_with_its_member_and_comes_back_with_it(tmp_path: 
     await bed.follow()
     assert set(bed.index().values()) == {"READY"}
     assert await bed.echo("outer") == 1
+    await bed.end()
+
+
+async def test_a_model_that_labels_texts_goes_with_what_embeds_and_comes_back(
+    tmp_path: Path,
+) -> None:
+    embed = add_model(tmp_path, "embed", EMBED)
+    add_labelling(tmp_path, LabelTask.ZERO_SHOT)
+    bed = Bed(tmp_path)
+    await bed.follow()
+    assert set(bed.index().values()) == {"READY"}
+    shutil.move(embed, tmp_path.parent / "elsewhere")
+    await bed.follow()
+    await bed.departures()
+    assert bed.index() == {
+        "embed/1": "UNAVAILABLE unloaded",
+        "zero_shot/1": "UNAVAILABLE zero_shot/config.pbtxt: ensemble_scheduling.step[0].model_name:"
+        " there is no model 'embed'; name a model of the repository",
+    }
+    shutil.move(tmp_path.parent / "elsewhere", embed)
+    await bed.follow()
+    assert set(bed.index().values()) == {"READY"}
     await bed.end()
 
 
