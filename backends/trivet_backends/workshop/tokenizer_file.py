@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,27 @@ from trivet_backends.workshop.options import Pooling
 
 # What BERT-like tokenizers call the token to be guessed, in the order looked for.
 _MASK_TOKENS = ("[MASK]", "<mask>")
+# What a tokenizer is kept in; tokenizer.json alone is always there.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+)
 # sentence-transformers' keys for the poolings that can be built.
 _POOLING_KEYS = {
     "pooling_mode_mean_tokens": Pooling.MEAN,
     "pooling_mode_cls_token": Pooling.CLS,
     "pooling_mode_max_tokens": Pooling.MAX,
 }
+
+
+def copy_tokenizer(source: Path, target: Path) -> tuple[str, ...]:
+    """Copy what one folder has of TOKENIZER_FILES to another; returns their names."""
+    found = tuple(name for name in TOKENIZER_FILES if (source / name).is_file())
+    for name in found:
+        shutil.copyfile(source / name, target / name)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,8 @@ outputs, from one plain BERT per framework.
 
 Every format is loaded back by a process that did not write it and compared with plain numpy on
 batches of several sizes and lengths, with padding; all must agree to 1e-4. CoreML runs on Apple's
-systems alone: its structure is checked, and the table says so. A format that fails is not written,
+systems alone: its structure is checked, and the table says so. Beside each model lie the files of
+its tokenizer and export.json, which names inputs and outputs. A format that fails is not written,
 the others are; the exit status is 0 if all were.
 """
 EPILOG = (
@@ -195,5 +196,5 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
         "-" if difference is None else f"{difference:.1e}",
         WAYS[outcome.format].checked,
         f"{outcome.seconds:.1f}",
-        "written",
+        "written, with tokenizer",
     )

@@ -20,6 +20,7 @@ from trivet_backends.workshop.head_configs import encoder_outputs
 from trivet_backends.workshop.heads import HEADS
 from trivet_backends.workshop.options import Task
 from trivet_backends.workshop.progress import Announce
+from trivet_backends.workshop.tokenizer_file import TOKENIZER_FILES
 
 # Raise it when the same checkpoint and options would give another file.
 _RECIPE = 1
@@ -111,6 +112,6 @@ def _outputs(exported: Exported) -> list[Tensor]:
 def _copy(source: Path, folder: Path) -> Mapping[str, Json]:
     """Copy what was checked."""
     for path in source.iterdir():
-        if path.name != ABOUT:
+        if path.name not in (ABOUT, *TOKENIZER_FILES):
             shutil.copyfile(path, folder / path.name)
     return {}

@@ -32,6 +32,7 @@ from trivet_backends.workshop.numpy_bert import NumpyBert
 from trivet_backends.workshop.options import BuildOptions, GraphOptions, Precision
 from trivet_backends.workshop.parity import BARS, COMPARE
 from trivet_backends.workshop.progress import Announce
+from trivet_backends.workshop.tokenizer_file import copy_tokenizer
 
 ABOUT = "export.json"
 
@@ -40,6 +41,7 @@ ABOUT = "export.json"
 class Outcome:
     """What became of one format.
 
+    size_bytes: without the tokenizer, but where it is a part of the format.
     max_difference: absolute, to plain numpy over all batches, or of the weights; None: not known.
     fault: why it was not written; empty if it was.
     """
@@ -187,7 +189,9 @@ class _Desk:
         self._log_of(job.format).unlink(missing_ok=True)  # of a failure in the past
 
     def _describe(self, job: Job, outcome: Outcome) -> None:
+        """Put beside the model what its user needs: the tokenizer, and what it takes and gives."""
         names = signature(self._options)
+        tokenizer = copy_tokenizer(self._checkpoint.folder, job.folder)
         about: Mapping[str, Json] = {
             "format": job.format,
             "file": WAYS[job.format].file,
@@ -195,6 +199,7 @@ class _Desk:
             "task": self._options.task,
             "inputs": names.inputs,
             "outputs": names.outputs,
+            "tokenizer": tokenizer,
             "checked": WAYS[job.format].checked,
             "max_difference": outcome.max_difference,
             "tools": tools((*WAYS[job.format].packages, "trivet")),

@@ -20,16 +20,10 @@ from trivet_backends.workshop.tensor_files import (
     list_tensors,
     read_tensor,
 )
+from trivet_backends.workshop.tokenizer_file import copy_tokenizer
 
 WEIGHTS = "model.safetensors"
-# What makes a checkpoint folder of weights; the rest of a checkpoint's folder is not ours to copy.
-_COMPANIONS = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-)
+_CONFIG = "config.json"
 _INTEGERS = ("I8", "I32", "I64", "BOOL")  # position_ids of old checkpoints
 
 
@@ -51,10 +45,8 @@ def _renewed(name: str) -> str:
 
 def copy_companions(source: Source, folder: Path) -> None:
     """Config and tokenizer, so that the folder is a checkpoint of its own."""
-    for name in _COMPANIONS:
-        path = source.checkpoint.folder / name
-        if path.is_file():
-            shutil.copyfile(path, folder / name)
+    shutil.copyfile(source.checkpoint.folder / _CONFIG, folder / _CONFIG)
+    copy_tokenizer(source.checkpoint.folder, folder)
 
 
 def write_safetensors(source: Source, folder: Path) -> None:

@@ -24,15 +24,10 @@ from trivet_backends.workshop.finetune.lessons import Lessons
 from trivet_backends.workshop.finetune.options import PublishOptions
 from trivet_backends.workshop.options import BuildOptions, Format, Precision, Task
 from trivet_backends.workshop.progress import Announce
+from trivet_backends.workshop.tokenizer_file import copy_tokenizer
 
 CHECKPOINT = "checkpoint"
 _RECORD = "finetune.json"
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-)
 _CHECKED_ROWS = 8
 # What the written model may differ from the trained one: float32 by other sums (padding, batches).
 _TOLERANCE = 1e-3
@@ -55,9 +50,7 @@ def write_checkpoint(
     scratch = Path(tempfile.mkdtemp(prefix=".checkpoint-", dir=output))
     try:
         write_weights(model.cpu(), scratch)
-        for name in _TOKENIZER_FILES:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, scratch / name)
+        copy_tokenizer(source, scratch)
         text = json.dumps(record, indent=2) + "\n"
         (scratch / _RECORD).write_text(text, encoding="utf-8")
         scratch.chmod(0o755)

@@ -38,7 +38,7 @@ def test_formats_are_written_checked_and_shown_in_order(
     shown = capsys.readouterr()
     titles, onnx, safetensors = table(shown.out)
     assert titles == ["FORMAT", "MB", "MAX", "DIFF", "CHECKED", "SECONDS"]
-    assert (onnx[0], onnx[3], onnx[-1]) == ("onnx", "run", "written")
+    assert (onnx[0], onnx[3], onnx[5:]) == ("onnx", "run", ["written,", "with", "tokenizer"])
     assert float(onnx[2]) < 1e-4
     assert safetensors[0] == "safetensors"
     assert safetensors[2:5] == ["0.0e+00", "every", "weight"]
@@ -49,6 +49,10 @@ def test_formats_are_written_checked_and_shown_in_order(
     assert about["outputs"] == ["token_ids", "probabilities"]
     assert about["max_difference"] == pytest.approx(float(onnx[2]), rel=0.1)
     assert about["tools"]["onnx"]
+    assert about["tokenizer"] == ["tokenizer.json"]
+    for format_ in ("onnx", "safetensors"):
+        copied = tmp_path / "out" / format_ / "tokenizer.json"
+        assert copied.read_bytes() == (fill_mask_checkpoint / "tokenizer.json").read_bytes()
 
 
 def test_a_format_that_misses_its_bar_is_not_written_and_the_others_are(
@@ -65,7 +69,7 @@ def test_a_format_that_misses_its_bar_is_not_written_and_the_others_are(
     capsys.readouterr()
     assert exported(other, tmp_path) == 1
     out = capsys.readouterr().out
-    assert [row[-1] for row in table(out)[1:]] == ["written", "written"]
+    assert [row[-1] for row in table(out)[1:]] == ["written", "tokenizer"]
     assert table(out)[1][-2:] == ["not", "written"]
     assert "onnx: is " in out
     assert "away from numpy, 0e+00 is allowed; nothing was written" in out
@@ -152,6 +156,8 @@ def test_served_formats_become_models_of_a_repository(
     assert exported(fill_mask_checkpoint, tmp_path / "out", *flags) == 0
     assert f"{repository / 'tiny-mlm_onnx'}: version 1 published" in capsys.readouterr().out
     assert [path.name for path in repository.iterdir()] == ["tiny-mlm_onnx"]
+    version = {path.name for path in (repository / "tiny-mlm_onnx" / "1").iterdir()}
+    assert version == {"build.json", "model.onnx"}
     config = (repository / "tiny-mlm_onnx" / "config.pbtxt").read_text()
     assert 'name: "probabilities" data_type: TYPE_FP32 dims: [ -1, 7 ]' in config
     assert 'key: "pad.mask_positions" value { string_value: "-1" }' in config
@@ -179,4 +185,5 @@ def test_all_formats_in_one_go(
     assert all(float(row[2]) < 1e-4 for name, row in rows.items() if name != "coreml")
     for format_ in ExportFormat:
         assert (tmp_path / format_ / WAYS[format_].file).exists()
+        assert (tmp_path / format_ / "tokenizer.json").is_file()
     shutil.rmtree(tmp_path)
