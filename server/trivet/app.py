@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from trivet import plugins
+from trivet.backend.cores import granted_cores
 from trivet.backend.gpus import devices
 from trivet.clock import SystemClock
 from trivet.config_file import Faults
@@ -112,7 +112,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
     """
     async with AsyncExitStack() as stack:
         clock = SystemClock()
-        cores = len(os.sched_getaffinity(0))
+        cores = granted_cores()
         registry = Registry()
         cache = ResponseCache(config.cache_bytes) if config.cache_bytes else None
         resources = _resources(config.rate_limits)
