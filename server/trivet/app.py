@@ -29,6 +29,7 @@ from trivet.frontend.limits import Limits
 from trivet.frontend.method import Method, Methods
 from trivet.frontend.regions import Regions
 from trivet.frontend.services import DEFAULT_SERVER_NAME, methods
+from trivet.frontend.traced import traced
 from trivet.model.cache import ResponseCache
 from trivet.repository.control import Control
 from trivet.repository.manager import Manager
@@ -38,11 +39,13 @@ from trivet.scheduling.labelling.vectors import Vectors
 from trivet.scheduling.rate_limit import Limit, check_limits
 from trivet.scheduling.resources import ResourcePool
 from trivet.status.options import PageOptions
+from trivet.status.sending import Sending
 from trivet.status.sources import Sources
 from trivet.telemetry.calls import Calls
 from trivet.telemetry.gpus import Gpus
 from trivet.telemetry.host import Host
 from trivet.telemetry.logs import Log
+from trivet.telemetry.otel.settings import OtlpConfig
 from trivet.telemetry.trace_settings import TraceSettings
 from trivet.telemetry.tracing import Tracer
 from trivet.transport.http import Application, HttpOptions, serving_http
@@ -89,6 +92,7 @@ class ServerConfig:
     header_forward_pattern: str = ""  # headers that become parameters; empty: none
     limits: Limits = field(default_factory=Limits)  # of what a request may consist
     trace: TraceSettings = field(default_factory=TraceSettings)
+    otlp: OtlpConfig | None = None  # what is sent to a collector; None: nothing
     log: Log = field(default_factory=Log)  # of this process, started already
     metrics: MetricsConfig | None = None  # None: nothing is told over HTTP
 
@@ -132,10 +136,12 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         control = Control(manager, clock, config.control)
         await control.scan()
         draining, access = asyncio.Event(), _access(config, clock)
-        started, calls = asyncio.Event(), Calls(clock) if config.metrics else None
-        metrics_port = None
+        started, metrics_port = asyncio.Event(), None
+        counting = config.metrics is not None
+        sending = Sending(config.otlp, config.trace, clock, registry, counting=counting)
+        calls, told = sending.calls, config.metrics or MetricsConfig()
         asked: dict[str, Method] = {}  # by the page's playground; filled when there are methods
-        if config.metrics and calls:  # the last to go: until then it tells how far the stop has got
+        if calls:
             sources = Sources(
                 registry=registry,
                 started=started,
@@ -144,28 +150,30 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
                 calls=calls,
                 cache=cache,
                 resources=resources,
-                host=Host() if config.metrics.cpu else None,
-                gpus=Gpus() if config.metrics.gpu else None,
-                interval_ms=config.metrics.interval_ms,
+                host=Host() if told.cpu else None,
+                gpus=Gpus() if told.gpu else None,
+                interval_ms=told.interval_ms,
+                otlp=sending.ledgers,
             )
             stack.callback(sources.close)
+            sending.start(sources)
+        stack.push_async_callback(sending.close)
+        if config.metrics and calls:  # the last to go: until then it tells how far the stop has got
             http = serving_http(
                 _pages(sources, access, config.metrics.page, asked), config.metrics.http
             )
             metrics_port = await stack.enter_async_context(http)
             stack.callback(sources.over.set)
         stack.push_async_callback(_unload, control)
-        tracer = Tracer(clock, config.trace)
-        stack.callback(tracer.close)
         table = methods(
             registry,
             draining=draining,
             server_name=config.server_name,
-            extras=_extras(config, tracer, calls),
+            extras=_extras(config, sending.tracer, calls),
             control=control,
             vectors=vectors,
         )
-        table = counted(guarded(table, access), calls)
+        table = traced(counted(guarded(table, access), calls), sending.spans)
         asked.update(table)
         port = await stack.enter_async_context(serving(table, config.grpc))
         for danger in exposure(config.grpc, tokens=config.token_file is not None):

@@ -20,9 +20,9 @@ from trivet.cli.flags.logs import started_log
 from trivet.cli.flags.metrics import metrics_config
 from trivet.cli.flags.model_control import control_options
 from trivet.cli.flags.options import grpc_options
+from trivet.cli.flags.otlp import telemetry
 from trivet.cli.flags.rate_limit import rate_limits, without_effect
 from trivet.cli.flags.settings import TOML
-from trivet.cli.flags.tracing import trace_settings
 from trivet.cli.flags.unserved import notices
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     started = started_log(settings.args)
     for variable, instead in settings.unknown:
         log.warning("variable_without_effect", extra={"variable": variable, "instead": instead})
-    return asyncio.run(_serve(_config(settings.args, started)))
+    return asyncio.run(_serve(server_config(settings.args, started)))
 
 
 def _print(settings: Settled, form: str) -> int:
@@ -90,16 +90,17 @@ def _print(settings: Settled, form: str) -> int:
     for variable, instead in settings.unknown:
         print(f"trivet: warning: environment: {variable}: {instead}", file=sys.stderr)
     logging.getLogger("trivet").addHandler(logging.NullHandler())  # or Python prints bare events
-    _config(settings.args, Log())
+    server_config(settings.args, Log())
     return 0
 
 
-def _config(args: argparse.Namespace, started: Log) -> ServerConfig:
+def server_config(args: argparse.Namespace, started: Log) -> ServerConfig:
     """The settings together. Raises InvalidConfig for those that contradict one another."""
     from trivet.app import ServerConfig
 
     for flag, instead in (*notices(args), *without_effect(args)):
         log.warning("flag_without_effect", extra={"flag": flag, "instead": instead})
+    trace, otlp = telemetry(args, os.environ)
     return ServerConfig(
         repositories=tuple(args.model_repository),
         grpc=grpc_options(args),
@@ -116,7 +117,8 @@ def _config(args: argparse.Namespace, started: Log) -> ServerConfig:
         allow_python_backend=args.allow_python_backend,
         header_forward_pattern=args.grpc_header_forward_pattern,
         limits=request_limits(args),
-        trace=trace_settings(args.trace_config or ()),
+        trace=trace,
+        otlp=otlp,
         log=started,
         metrics=metrics_config(args),
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TypeVar
 
 from trivet.errors import Code
 from trivet.model.model import Model
@@ -17,7 +18,10 @@ from trivet.telemetry.failures import Reason
 from trivet.telemetry.gpus import GpuFigures
 from trivet.telemetry.histogram import ROW_BOUNDS, Histogram
 from trivet.telemetry.host import HostFigures
+from trivet.telemetry.otel.ledger import OTLP_KINDS
 from trivet.telemetry.statistics import Statistics
+
+T = TypeVar("T")
 
 _NOT_LOADED = (UNLOADED, IDLE)
 
@@ -48,14 +52,20 @@ class Observation:
 
     async def text(self) -> bytes:
         """What Prometheus reads."""
+        return await self.written(text)
+
+    async def written(self, write: Callable[[Sheet, Process], T]) -> T:
+        """A look, as `write` has it; that is called in another thread."""
         async with self._looking:
             sheet = Sheet()
             for name, value, labels in self._of_the_server():
                 sheet.add(name, value, *labels)
             served = [self._served(model) for model in self._sources.registry.models()]
-            return await asyncio.to_thread(self._written, sheet, served)
+            return await asyncio.to_thread(self._written, sheet, served, write)
 
-    def _written(self, sheet: Sheet, served: Sequence[_Served]) -> bytes:
+    def _written(
+        self, sheet: Sheet, served: Sequence[_Served], write: Callable[[Sheet, Process], T]
+    ) -> T:
         for each in served:
             _add_version(sheet, each)
         for kind in self._sources.calls:
@@ -63,8 +73,12 @@ class Observation:
                 if count or code is Code.OK:
                     sheet.add("trivet_requests_total", count, kind.task, kind.way, code.name)
             sheet.add_histogram("trivet_request_seconds", kind.took, kind.task, kind.way)
+        for each_kind in OTLP_KINDS:
+            ledger = self._sources.otlp.get(each_kind)
+            sheet.add("trivet_otlp_sent_total", ledger.items_sent if ledger else 0, each_kind)
+            sheet.add("trivet_otlp_dropped_total", ledger.items_dropped if ledger else 0, each_kind)
         self._add_machine(sheet)
-        return text(sheet, self._process)
+        return write(sheet, self._process)
 
     def _of_the_server(self) -> Iterator[tuple[str, float, tuple[str, ...]]]:
         sources = self._sources

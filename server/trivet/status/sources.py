@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trivet.clock import Clock
@@ -12,6 +13,7 @@ from trivet.scheduling.resources import ResourcePool
 from trivet.telemetry.calls import Calls
 from trivet.telemetry.gpus import Gpus
 from trivet.telemetry.host import Host
+from trivet.telemetry.otel.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,7 @@ class Sources:
     draining: set when the server takes leave, from which on it is not ready.
     over: set when the pages themselves are about to end.
     interval_ms: for so long figures of the machine and its GPUs are told again.
+    otlp: what became of what was sent to a collector, by kind of data.
     """
 
     registry: Registry
@@ -35,6 +38,7 @@ class Sources:
     gpus: Gpus | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
     interval_ms: float = 2000.0
+    otlp: Mapping[str, Ledger] = field(default_factory=dict)
 
     @property
     def is_ready(self) -> bool:

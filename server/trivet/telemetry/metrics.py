@@ -175,6 +175,16 @@ METRICS = (
     ),
     _gauge("trivet_resource_permits_held", "Those that instances hold now", "resource", "device"),
     _gauge("trivet_resource_waiting", "Instances with a batch that wait for resources"),
+    _counter(
+        "trivet_otlp_sent_total",
+        "Spans, and looks at metrics, that a collector took; kind: traces, metrics",
+        "kind",
+    ),
+    _counter(
+        "trivet_otlp_dropped_total",
+        "Those that were lost: the collector was away or slow, and no more could wait",
+        "kind",
+    ),
 )
 
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -9,9 +9,11 @@ from trivet.cli.flags.values import boolean
 
 
 def log_format(text: str) -> str:
-    """One of Triton's names of a format."""
-    if text not in {"default", "ISO8601"}:
-        raise argparse.ArgumentTypeError(f"'{text}' is no log format; give default or ISO8601")
+    """One of Triton's names of a format, or json."""
+    if text not in {"default", "ISO8601", "json"}:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no log format; give default, ISO8601 or json"
+        )
     return text
 
 
@@ -38,10 +40,11 @@ FLAGS = (
     _switch("error"),
     Flag(
         name="log-format",
-        metavar="default|ISO8601",
+        metavar="default|ISO8601|json",
         parse=log_format,
         default="default",
-        help="how a line tells the time: local, or UTC as ISO 8601 has it (default: %(default)s)",
+        help="how a line looks: for people with local time (default) or UTC (ISO8601), or as JSON"
+        " (json); one about a traced request names trace_id and span_id (default: %(default)s)",
     ),
     Flag(
         name="log-file",

@@ -54,7 +54,7 @@ class FigureMaker:
             yield Metric(family.name, about, "", Histogram(points, _CUMULATIVE))
             return
         numbers = [
-            NumberDataPoint(sample.labels, self._since_ns, now_ns, sample.value)
+            NumberDataPoint(sample.labels, self._since_ns, now_ns, float(sample.value))
             for sample in samples
         ]
         data = Gauge(numbers) if family.type in _GAUGES else Sum(numbers, _CUMULATIVE, True)

@@ -57,6 +57,7 @@ VALUES = {
     "print-config": "toml",
     "log-format": "default",
     "trace-config": "rate=7",
+    "otlp-protocol": "grpc",
 }
 USUAL = ("true", "7")  # for those that take only some; 7 is a number, a port and a name
 
