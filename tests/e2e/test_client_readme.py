@@ -17,6 +17,7 @@ PRINTED = (  # by each block, in order
     r"^0\.\d\d  door\n(.*\n)+cosine 0\.\d+ of \[8, 10\] tokens$",
     r"^\d\.\d\d  astronomy\n(.*\n){2}good\n\[0\.\d+ +-?0\.\d+\]\n\['door', .*\]\n"
     r"\[\('emile', 0, 5\), \('token', 6, 11\), \('##izes', 11, 15\), \('\.', 15, 16\)\]$",
+    r"^\[b'astronomy' b'cooking'\] \(2, 3\)$",
     r"^0 \(384,\)\n250 \(384,\)\n500 \(384,\)\n750 \(384,\)$",
     r"^20 answers\n([01]) FilledText\(.*\n(?!\1)[01] FilledText\(",  # as they are ready
     r"'TEXT'.*\nembed 1 \(2, 384\)$",
@@ -28,6 +29,7 @@ PRINTED = (  # by each block, in order
 def test_an_example_runs(code: str, printed: str, demo_server: ServerProcess) -> None:
     here = f'"{demo_server.address}"'
     code = code.replace('Client("127.0.0.1:8001")', "Client()")
+    code = code.replace('"127.0.0.1:8001"', here)
     code = code.replace("Client()", f"Client({here})").replace("Client(t", f"Client({here}, t")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr

@@ -285,3 +285,33 @@ def test_what_cannot_be_looked_at_is_refused(
     with Client(looking.address) as client, pytest.raises(InvalidArgument, match=said):
         client.wait_ready()
         client.inspect("He opened the door.", **arguments)  # type: ignore[call-overload]
+
+
+def test_labels_by_tensors_are_those_of_text_service(
+    client: Client, demo_server: ServerProcess
+) -> None:
+    template = "About {}."
+    answer = client.infer(
+        "zero_shot",
+        {"TEXT": column([PROBE]), "LABEL": np.array(TOPICS, object)},
+        parameters={"template": template},
+    ).outputs
+    told = client.zero_shot(PROBE, TOPICS, template=template)
+    assert [label.decode() for label in answer["LABEL"][0]] == [one.label for one in told.labels]
+    np.testing.assert_allclose(answer["SCORE"][0], [one.score for one in told.labels], atol=1e-5)
+    texts, labels = ["A wonderful film.", "A waste of time."], ["good", "bad"]
+    few = {"EXAMPLE": np.array(texts, object), "EXAMPLE_LABEL": np.array(labels, object)}
+    answer = client.infer("few_shot", {"TEXT": column(["I loved it."]), **few}).outputs
+    best = client.few_shot("I loved it.", list(zip(texts, labels, strict=True))).labels[0]
+    assert answer["LABEL"][0, 0].decode() == best.label == "good"
+    assert answer["SIMILARITY"][0, 0] == pytest.approx(best.similarity, abs=1e-6)
+    (before,) = client.statistics("embed")
+    client.infer(
+        "zero_shot",
+        {"TEXT": column([PROBE] * 3), "LABEL": np.array(TOPICS, object)},
+        parameters={"template": "No other test says {}."},
+    )
+    (after,) = client.statistics("embed")
+    assert after.inference_count - before.inference_count == 3 + len(TOPICS), (
+        "each text and each label that is new is a request of its own"
+    )
