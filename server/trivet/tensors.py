@@ -23,7 +23,7 @@ def stack(arrays: Sequence[np.ndarray], pad: int) -> np.ndarray:
     if len(arrays) == 1:
         return arrays[0]
     shapes = [array.shape[1:] for array in arrays]
-    if all(shape == shapes[0] for shape in shapes):
+    if shapes.count(shapes[0]) == len(shapes):
         return np.concatenate(arrays)
     largest = tuple(map(max, zip(*shapes, strict=True)))
     rows = sum(len(array) for array in arrays)
@@ -43,8 +43,9 @@ def cut(stacked: np.ndarray, rows: slice, symbols: Sequence[str], sizes: Sizes) 
     symbols: of the dimensions after the batch dimension; "" where the size follows no input.
     The result is a view: no copy.
     """
-    own = tuple(slice(sizes.get(symbol)) for symbol in symbols)
-    return stacked[(rows, *own)]
+    if not sizes or not symbols:
+        return stacked[rows]
+    return stacked[(rows, *[slice(sizes.get(symbol)) for symbol in symbols])]
 
 
 def sizes_of(inputs: Mapping[str, np.ndarray], symbols: Mapping[str, Sequence[str]]) -> Sizes:

@@ -33,8 +33,8 @@ class Stacked:
         self._close = close
         self._batches = config.max_batch_size > 0
         self._pads = {spec.name: config.pad(spec.name) for spec in config.inputs}
-        self._input_symbols = _symbols(config.inputs)
         self._output_symbols = _symbols(config.outputs)
+        self._input_symbols = _measured(config)
         self._ragged = frozenset(spec.name for spec in config.inputs if spec.ragged)
         self._batch_inputs = config.batch_inputs
         self._scattered = _scattered(config)
@@ -103,7 +103,7 @@ class Stacked:
         parts, start = [], 0
         for request in requests:
             own = slice(start, start + _rows(request))
-            sizes = sizes_of(request.inputs, self._input_symbols)
+            sizes = sizes_of(request.inputs, self._input_symbols) if self._input_symbols else {}
             parts.append(
                 {
                     name: cut(array, own, self._output_symbols.get(name, ()), sizes)
@@ -136,6 +136,9 @@ def _rows(request: Rows) -> int:
 
 def _by_names(requests: Sequence[Rows]) -> Sequence[Sequence[int]]:
     """The positions of the requests, those together that have the same inputs."""
+    first = requests[0].inputs.keys()
+    if all(request.inputs.keys() == first for request in requests):
+        return (range(len(requests)),)
     kinds: dict[frozenset[str], list[int]] = {}
     for position, request in enumerate(requests):
         kinds.setdefault(frozenset(request.inputs), []).append(position)
@@ -149,6 +152,14 @@ def _scattered(config: ModelConfig) -> Mapping[str, tuple[tuple[int, ...], str]]
         for told in config.batch_outputs
         for spec in config.outputs
         if spec.name in told.targets
+    }
+
+
+def _measured(config: ModelConfig) -> Mapping[str, tuple[str, ...]]:
+    """The inputs that say how large a request's own outputs are, with their symbols."""
+    needed = {symbol for spec in config.outputs for symbol in spec.symbols if symbol}
+    return {
+        spec.name: spec.symbols for spec in config.inputs if not needed.isdisjoint(spec.symbols)
     }
 
 
