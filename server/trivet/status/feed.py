@@ -136,11 +136,12 @@ class Feed:
 
     def _put(self, told: Event) -> None:
         for events in tuple(self._watchers):
-            if events.full():  # too slow: its connection is ended, see `pages`
+            if events.full():  # too slow: this one's connection ends
                 self._watchers.discard(events)
                 events.get_nowait()
-                told = None
-            events.put_nowait(told)
+                events.put_nowait(None)
+            else:
+                events.put_nowait(told)
 
     def _forget(self, now_ns: int) -> None:
         while self._samples and self._samples[0][0] <= now_ns - KEPT_NS:

@@ -6,8 +6,9 @@ from typing import Any
 
 from trivet.config import ModelConfig
 from trivet.errors import InvalidInput
+from trivet.frontend.text_tasks.fill_mask import TARGET
 from trivet.frontend.text_tasks.table import TASKS
-from trivet.frontend.text_tasks.task import Task
+from trivet.frontend.text_tasks.task import TEXT_PAIR, Task
 
 
 def tasks_of(config: ModelConfig) -> list[str]:
@@ -25,7 +26,8 @@ def tasks_of(config: ModelConfig) -> list[str]:
 
 
 def _fits(task: Task[Any, Any], config: ModelConfig) -> bool:
-    if config.decoupled:
+    brought = {*task.needs, TEXT_PAIR, TARGET}
+    if config.decoupled or any(not i.optional and i.name not in brought for i in config.inputs):
         return False
     try:
         Task.check(task, config, None)  # what a request asks for is looked at by the tasks' own
