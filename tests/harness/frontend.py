@@ -44,6 +44,7 @@ class ScriptedModel:
         self.version = version
         self.statistics = Statistics()
         self.labels = labels or {}
+        self.sequences = None
         self.condition = WELL
         self.changed = asyncio.Event()
         self._answer = answer

@@ -128,7 +128,7 @@ class Inference:
         with self._kind.one() as one:
             try:
                 request, final = self._request(asked, forwarded), False
-                with self._registry.acquire(request.model, request.version) as model:
+                with self._registry.acquire_for(request) as model:
                     deliveries = self._deliveries(asked, model)
                     trace = self._tracer.sample(request) if self._tracer.on else None
                     async with aclosing(model.stream(request)) as responses:
@@ -158,7 +158,7 @@ class Inference:
         unary: bool,
     ) -> None:
         request = self._request(asked, forwarded)
-        with self._registry.acquire(request.model, request.version) as model:
+        with self._registry.acquire_for(request) as model:
             if unary and model.config.decoupled:
                 raise Unimplemented(
                     f"model '{request.model}': ModelInfer cannot carry the answers of a decoupled"

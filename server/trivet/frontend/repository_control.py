@@ -8,8 +8,9 @@ from trivet.errors import InvalidInput, Unavailable, Unimplemented
 from trivet.frontend.method import Call, Methods, Unary
 from trivet.frontend.refusal import parse
 from trivet.repository.control import Control
+from trivet.repository.entry import State
 from trivet.repository.overrides import PREFIX
-from trivet.repository.registry import Registry, State
+from trivet.repository.registry import Registry
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _SERVICE = "/inference.GRPCInferenceService/"

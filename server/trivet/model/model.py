@@ -15,6 +15,8 @@ from trivet.model.validation import Validator
 from trivet.request import InferRequest, InferResponse, Stages, Timings
 from trivet.scheduling.instances import Instances, Post
 from trivet.scheduling.scheduler import Scheduler, StreamScheduler
+from trivet.scheduling.sequence import SequenceScheduler
+from trivet.scheduling.sequence_keeping import OpenSequences
 from trivet.scheduling.supervision import WELL, Condition
 from trivet.telemetry.failures import reason_of
 from trivet.telemetry.statistics import Statistics
@@ -69,6 +71,12 @@ class Model:
     def posts(self) -> Sequence[Post]:
         """What its batches run on; a pipeline has none."""
         return () if self._instances is None else self._instances.posts
+
+    @property
+    def sequences(self) -> OpenSequences | None:
+        """The sequences under way; None for a model that has none."""
+        scheduler = self._scheduler
+        return scheduler.sequences if isinstance(scheduler, SequenceScheduler) else None
 
     @property
     def is_cached(self) -> bool:

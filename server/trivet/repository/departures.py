@@ -1,4 +1,4 @@
-"""Versions on their way out: each is closed when its last user has left."""
+"""Versions on their way out: each is closed when its last user has left and no sequence is open."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 from collections.abc import Awaitable, Collection
 
 from trivet.model.model import Model
-from trivet.repository.registry import UNLOADED, Leaving, Registry
+from trivet.repository.entry import Leaving
+from trivet.repository.registry import UNLOADED, Registry
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,11 @@ class Departures:
         self._registry = registry
         self._under_way: dict[Departure, Model | None] = {}  # the pipeline that goes, if it is one
 
-    def retire(self, model: Model, reason: str = UNLOADED) -> Departure:
-        """Take a version out when the pipelines that went before it, and may call it, are gone."""
+    def retire(self, model: Model, reason: str = UNLOADED, *, succeeded: bool = False) -> Departure:
+        """Take a version out when the pipelines that went before it, and may call it, are gone.
+
+        succeeded: see `Registry.retire`.
+        """
         pipelines = [task for task, pipeline in self._under_way.items() if pipeline]
 
         async def retired() -> Model | None:
@@ -31,7 +35,7 @@ class Departures:
             name, version = model.config.name, model.version
             if self._registry.served(name, version) is not model:
                 return None  # it was wanted again meanwhile, and another has taken its place
-            return await self._registry.retire(name, version, reason)
+            return await self._registry.retire(name, version, reason, succeeded=succeeded)
 
         return self._begin(model, retired())
 

@@ -75,7 +75,7 @@ class Loads:
         """How code that runs in other threads asks the models that are served."""
 
         async def answered(request: InferRequest) -> InferResponse:
-            with self._registry.acquire(request.model, request.version) as model:
+            with self._registry.acquire_for(request) as model:
                 return await model.infer(request)
 
         return lambda request: asyncio.run_coroutine_threadsafe(answered(request), loop)

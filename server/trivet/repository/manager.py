@@ -221,7 +221,7 @@ class Manager:
             if self._is_pinned(name, action.version):
                 return
             if held.pop(action.version).serving:
-                self._depart(name, action.version)
+                self._depart(name, action.version, succeeded=bool(desired))
 
     def _is_pinned(self, name: str, version: int) -> bool:
         """Whether a pipeline that serves calls this version by its number."""
@@ -252,9 +252,11 @@ class Manager:
                 if held.serving:
                     self._depart(name, version, reason)
 
-    def _depart(self, name: str, version: int, reason: str = UNLOADED) -> None:
+    def _depart(
+        self, name: str, version: int, reason: str = UNLOADED, *, succeeded: bool = False
+    ) -> None:
         if model := self._registry.served(name, version):
-            self._departures.retire(model, reason)
+            self._departures.retire(model, reason, succeeded=succeeded)
 
     def _tell(
         self, snapshot: Snapshot, aims: Iterable[Goal], names: Collection[str] | None

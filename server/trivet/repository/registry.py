@@ -6,28 +6,21 @@ The one place where requests and versions meet. Touched from the event loop only
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from enum import Enum
 
 from trivet.errors import Draining, InvalidInput, NotFound, Unavailable
 from trivet.model.model import Model
 from trivet.repository.aliases import aliases_of
+from trivet.repository.entry import Entry, Leaving, State
+from trivet.repository.keepers import Keepers
+from trivet.request import InferRequest
 
 Asked = int | str | None  # a version's number, an alias of one, or the latest that is ready
 
 NO_VERSION = 0  # stands for a model as a whole
 UNLOADED = "unloaded"
-
-
-class State(Enum):
-    """Where a version is in its life; the words are the protocol's."""
-
-    LOADING = "LOADING"
-    READY = "READY"
-    UNLOADING = "UNLOADING"
-    UNAVAILABLE = "UNAVAILABLE"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,52 +33,12 @@ class IndexEntry:
     reason: str = field(default="", compare=False)
 
 
-@dataclass(slots=True)
-class _Version:
-    state: State
-    reason: str = ""
-    model: Model | None = None
-    users: int = 0
-    unused: asyncio.Event = field(default_factory=asyncio.Event)
-    counts: bool = True  # the whole is not ready while this version is not
-
-    async def drained(self) -> Model | None:
-        """Wait until the last user has left; return the model, which nobody is given any more."""
-        while self.users:
-            self.unused.clear()
-            await self.unused.wait()
-        model, self.model = self.model, None
-        return model
-
-    @property
-    def shown(self) -> tuple[State, str]:
-        """State and reason; one whose instances are gone for good is ready no more."""
-        if self.model is None or self.state is not State.READY:
-            return self.state, self.reason
-        condition = self.model.condition
-        return State.READY if condition.able else State.UNAVAILABLE, condition.reason or self.reason
-
-    @property
-    def is_ready(self) -> bool:
-        return self.shown[0] is State.READY
-
-
-@dataclass(frozen=True, slots=True)
-class Leaving:
-    """A load whose place another has taken; those who use it may finish."""
-
-    _version: _Version
-
-    async def drained(self) -> Model | None:
-        """The model, when its last user has left."""
-        return await self._version.drained()
-
-
 class Registry:
     """name -> version -> model, with states and users."""
 
     def __init__(self) -> None:
-        self._models: dict[str, dict[int, _Version]] = {}
+        self._models: dict[str, dict[int, Entry]] = {}
+        self._keepers = Keepers()
         self._changed = asyncio.Event()
         self._leaving = False
 
@@ -94,26 +47,24 @@ class Registry:
         self._leaving = True
         self._announce()
 
-    @contextmanager
-    def acquire(self, name: str, version: Asked = None) -> Iterator[Model]:
+    def acquire(self, name: str, version: Asked = None) -> AbstractContextManager[Model]:
         """A ready version, kept alive while the block runs; None means the latest ready one.
 
         version: a number, or an alias that the model's config gives one. Raises NotFound for a
         model or version there is not or that could not be loaded, InvalidInput for an alias there
         is not, Unavailable for a version that is not ready yet or no more, or gone with the server.
         """
-        entry = self._find(name, version)
-        if entry.model is None or entry.state is not State.READY:
-            if self._leaving:
-                raise Draining(f"model '{name}': the server is shutting down; ask another")
-            raise _not_ready(name, version, entry)
-        entry.users += 1
-        try:
-            yield entry.model
-        finally:
-            entry.users -= 1
-            if not entry.users:
-                entry.unused.set()
+        return self._ready(name, version)
+
+    def acquire_for(self, request: InferRequest) -> AbstractContextManager[Model]:
+        """The same for a request; one of a sequence goes to the load that keeps its sequence."""
+        if not self._keepers:
+            return self.acquire(request.model, request.version)
+        if keeper := self._keepers.keeper_of(request):
+            return keeper
+        entry = self._ready(request.model, request.version)
+        self._keepers.given(request, entry)
+        return entry
 
     def loading(self, name: str, version: int, *, counts: bool = True) -> None:
         """Show that a version is being loaded; one that serves meanwhile shows as before.
@@ -124,7 +75,7 @@ class Registry:
         versions = self._models.setdefault(name, {})
         versions.pop(NO_VERSION, None)
         if not self._serves(name, version):
-            versions[version] = _Version(State.LOADING, counts=counts)
+            versions[version] = Entry(State.LOADING, counts=counts)
         self._announce()
 
     def publish(self, model: Model) -> Leaving | None:
@@ -132,7 +83,8 @@ class Registry:
         versions = self._models.setdefault(model.config.name, {})
         versions.pop(NO_VERSION, None)
         before = versions.get(model.version)
-        versions[model.version] = _Version(State.READY, model=model)
+        versions[model.version] = published = Entry(State.READY, model=model)
+        self._keepers.add(model.config.name, published)
         self._announce()
         return Leaving(before) if before and before.model else None
 
@@ -146,7 +98,7 @@ class Registry:
         for number in shown or {NO_VERSION}:
             entry = versions.get(number)
             if entry is None or entry.state is State.LOADING:
-                versions[number] = _Version(State.UNAVAILABLE, reason)
+                versions[number] = Entry(State.UNAVAILABLE, reason)
             elif entry.state is not State.UNLOADING:  # which says why when it is done
                 entry.reason, entry.counts = reason, True
         self._announce()
@@ -168,7 +120,7 @@ class Registry:
         """Show a model that is there and that nobody has asked to load."""
         versions = self._models.setdefault(name, {})
         if not versions:
-            versions[NO_VERSION] = _Version(State.UNAVAILABLE, reason)
+            versions[NO_VERSION] = Entry(State.UNAVAILABLE, reason)
         for entry in versions.values():
             if entry.state is State.UNAVAILABLE:
                 entry.counts = False
@@ -183,13 +135,18 @@ class Registry:
             self._models.pop(name, None)
         self._announce()
 
-    async def retire(self, name: str, version: int, reason: str = UNLOADED) -> Model | None:
+    async def retire(
+        self, name: str, version: int, reason: str = UNLOADED, *, succeeded: bool = False
+    ) -> Model | None:
         """Give a version to nobody any more; return it when its last user has left.
 
-        reason: why it is not served, as it shows from then on.
+        reason: why it is not served, as it shows from then on. succeeded: other versions of the
+        model are served, and its open sequences go on until they are over; else they are over now.
         """
         entry = self._models[name][version]
         entry.state, entry.counts = State.UNLOADING, reason != UNLOADED
+        if not succeeded:
+            self._keepers.end(name)
         self._announce()
         model = await entry.drained()
         entry.state, entry.reason = State.UNAVAILABLE, reason
@@ -288,7 +245,15 @@ class Registry:
         entry = self._models.get(name, {}).get(version)
         return entry is not None and entry.state is State.READY
 
-    def _find(self, name: str, asked: Asked) -> _Version:
+    def _ready(self, name: str, version: Asked) -> Entry:
+        entry = self._find(name, version)
+        if entry.model is None or entry.state is not State.READY:
+            if self._leaving:
+                raise Draining(f"model '{name}': the server is shutting down; ask another")
+            raise _not_ready(name, version, entry)
+        return entry
+
+    def _find(self, name: str, asked: Asked) -> Entry:
         version = self.number_of(name, asked)
         versions = self._models.get(name)
         if not versions:
@@ -312,7 +277,7 @@ def _unknown(name: str) -> str:
     )
 
 
-def _not_ready(name: str, version: Asked, entry: _Version) -> NotFound | Unavailable:
+def _not_ready(name: str, version: Asked, entry: Entry) -> NotFound | Unavailable:
     which = f"'{name}'" if version is None else f"'{name}' version {version}"
     if entry.state is State.UNAVAILABLE:
         return NotFound(f"Request for unknown model: {which} has no ready version: {entry.reason}")

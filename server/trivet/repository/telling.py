@@ -6,8 +6,9 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 
 from trivet.errors import Fault
+from trivet.repository.entry import State
 from trivet.repository.layout import Snapshot
-from trivet.repository.registry import NO_VERSION, Registry, State
+from trivet.repository.registry import NO_VERSION, Registry
 
 log = logging.getLogger(__name__)
 

@@ -29,8 +29,8 @@ class Member(Protocol):
 class Members(Protocol):
     """Where a pipeline finds its steps' models; the registry is one."""
 
-    def acquire(self, name: str, version: int | None = None) -> AbstractContextManager[Member]:
-        """A ready version, kept alive while the block runs."""
+    def acquire_for(self, request: InferRequest) -> AbstractContextManager[Member]:
+        """The ready version that a request is for, kept alive while the block runs."""
 
 
 class PipelineScheduler:
@@ -110,8 +110,9 @@ class PipelineScheduler:
         inputs = {
             name: tensors[tensor] for name, tensor in step.input_map.items() if tensor in tensors
         }
-        with self._members.acquire(step.model, step.version) as member:
-            response = await member.infer(request.with_inputs(step.model, step.version, inputs))
+        asked = request.with_inputs(step.model, step.version, inputs)
+        with self._members.acquire_for(asked) as member:
+            response = await member.infer(asked)
         for output, tensor in step.output_map.items():
             tensors[tensor] = response.outputs[output]
         return response

@@ -16,16 +16,18 @@ from typing import cast
 
 import numpy as np
 
-from trivet.backend.contract import Answer, Batch, Rows
+from trivet.backend.contract import Answer, Batch
 from trivet.clock import Clock
 from trivet.config import DirectStrategy, ModelConfig, OldestStrategy, SequencePolicy
-from trivet.errors import EngineFailed, InstanceDied, InvalidInput, ServeError
-from trivet.request import InferRequest, InferResponse, Stages, Tensors
+from trivet.errors import EngineFailed, InstanceDied, ServeError
+from trivet.request import InferRequest, InferResponse, Stages
 from trivet.scheduling.instances import Instances, Post
 from trivet.scheduling.resources import permitted
+from trivet.scheduling.sequence_keeping import OpenSequences
 from trivet.scheduling.sequence_policy import Head, TakeHeads, WaitUntil, plan_heads
-from trivet.scheduling.sequence_table import SequenceId, SequenceTable, Tracked, Turn
+from trivet.scheduling.sequence_table import SequenceTable
 from trivet.scheduling.sequence_tensors import SequenceTensors, measure_shape
+from trivet.scheduling.sequence_turns import Tracked, Turn, new_turn
 from trivet.telemetry.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class SequenceScheduler:
             _places(policy.strategy, self._max_rows),
             policy.max_idle_us,
         )
+        self.sequences = OpenSequences(self._table, version, self._wake)
         self._changed = [asyncio.Event() for _ in instances.posts]
         self._expiry_changed = asyncio.Event()
         self._tasks = [asyncio.create_task(self._drive(post)) for post in instances.posts]
@@ -89,7 +92,8 @@ class SequenceScheduler:
         Unavailable: the instance that kept the sequence died, or none is left.
         """
         self._instances.check()
-        turn = self._turn(request)
+        turn = new_turn(request, self._config, self._shape_of, self._clock.now_ns())
+        self._tensors.check_id(turn.id)
         self._table.put(turn)
         self._wake()
         try:
@@ -106,35 +110,9 @@ class SequenceScheduler:
         self._table.close()
         await self._instances.close()
 
-    def _turn(self, request: InferRequest) -> Turn:
-        name, parameters = self._config.name, request.parameters
-        if self._config.max_batch_size and len(next(iter(request.inputs.values()))) > 1:
-            raise InvalidInput(
-                f"inference request to model '{name}' must specify batch-size 1 due to requirements"
-                " of sequence batcher; send each row as a request of its own sequence"
-            )
-        number = cast(SequenceId, parameters.get("sequence_id", 0))
-        if not number:
-            raise InvalidInput(
-                f"inference request to model '{name}' must specify a non-zero or non-empty"
-                " correlation ID; set sequence_id, and sequence_start on a sequence's first request"
-            )
-        self._tensors.check_id(number)
-        now_ns = self._clock.now_ns()
-        timeout_us = int(parameters.get("timeout", 0))
-        return Turn(
-            request=request,
-            id=number,
-            starts=bool(parameters.get("sequence_start", False)),
-            ends=bool(parameters.get("sequence_end", False)),
-            shape=self._shape_of(request.inputs),
-            queued_ns=now_ns,
-            reply=asyncio.get_running_loop().create_future(),
-            expires_ns=now_ns + timeout_us * 1_000 if timeout_us > 0 else None,
-        )
-
     def _wake(self) -> None:
         """Something changed that may let a request run, or become due."""
+        self.sequences.look()
         self._expiry_changed.set()
         for event in self._changed:
             event.set()
@@ -144,6 +122,7 @@ class SequenceScheduler:
         while True:
             self._expiry_changed.clear()
             when_ns = self._table.expire(self._clock.now_ns())
+            self.sequences.look()
             for event in self._changed:  # the next in the backlog may have got a place
                 event.set()
             await self._wait(self._expiry_changed, when_ns)
@@ -235,8 +214,7 @@ class SequenceScheduler:
         for sequence in sequences:
             if _turn_of(sequence).starts:
                 sequence.state.clear()  # also if this request fails: the old sequence is no more
-        given = [self._tensors.inputs(_turn_of(s), s.state) for s in sequences]
-        rows = self._rows(places, sequences, given)
+        rows = self._tensors.rows(places, sequences)
         batch = Batch([row for row, _ in rows], self._clock.now_ns)
         started_ns = self._clock.now_ns()
         try:
@@ -252,22 +230,6 @@ class SequenceScheduler:
         for (_, own), answer in zip(rows, answers, strict=True):
             if own is not None:
                 self._settle(own, answer)
-
-    def _rows(
-        self, places: Sequence[int], sequences: Sequence[Tracked], given: Sequence[Tensors]
-    ) -> list[tuple[Rows, Tracked | None]]:
-        """The batch's rows, each with the sequence it is of.
-
-        Direct: every sequence in its own row, and rows that are not ready in between.
-        """
-        own: dict[int, tuple[Rows, Tracked | None]] = {
-            place: (_rows_of(_turn_of(sequence), inputs), sequence)
-            for place, sequence, inputs in zip(places, sequences, given, strict=True)
-        }
-        if isinstance(self._strategy, OldestStrategy):
-            return list(own.values())
-        nothing = (Rows(self._tensors.nothing(given[0])), None)
-        return [own.get(place, nothing) for place in range(max(places) + 1)]
 
     async def _fail(
         self,
@@ -349,12 +311,6 @@ def _places(strategy: DirectStrategy | OldestStrategy, max_rows: int) -> int:
     if isinstance(strategy, OldestStrategy):
         return strategy.max_candidate_sequences
     return max_rows
-
-
-def _rows_of(turn: Turn, inputs: Tensors) -> Rows:
-    """A request's rows. inputs: with those that the scheduler fills."""
-    request = turn.request
-    return Rows(inputs, request.parameters, request.id, request.outputs, turn.reply.done)
 
 
 def _turn_of(sequence: Tracked) -> Turn:

@@ -8,73 +8,19 @@ Sequences that find no place wait for one, in turn.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
-import numpy as np
-
 from trivet.errors import Code, InvalidInput, ServeError, Unavailable
-from trivet.request import InferRequest, InferResponse, Timings
-
-SequenceId = int | str
-Place = tuple[int, int]  # number within an instance, number of the instance
+from trivet.scheduling.sequence_turns import Place, SequenceId, Tracked, Turn
 
 
 class SequenceCancelled(ServeError):
     """A request whose sequence ended because another request of it was given up."""
 
     code = Code.CANCELLED
-
-
-@dataclass(slots=True, eq=False)
-class Turn:
-    """One request of a sequence, waiting for its turn; `reply` is settled once."""
-
-    request: InferRequest
-    id: SequenceId
-    starts: bool
-    ends: bool
-    shape: object
-    queued_ns: int
-    reply: asyncio.Future[InferResponse]
-    expires_ns: int | None = None  # when it will have waited too long for its sequence's place
-    timings: Timings = field(default_factory=Timings)
-
-    def resolve(self, response: InferResponse) -> None:
-        if not self.reply.done():
-            self.reply.set_result(response)
-
-    def reject(self, error: BaseException) -> None:
-        if not self.reply.done():
-            self.reply.set_exception(error)
-
-
-@dataclass(slots=True, eq=False)
-class Tracked:
-    """One sequence. `over`: no request of it comes any more; it leaves when the last is answered.
-
-    state: what the model gave for the next request, by the input it comes back as.
-    """
-
-    id: SequenceId
-    touched_ns: int
-    place: Place | None = None
-    waiting: deque[Turn] = field(default_factory=deque)
-    running: Turn | None = None
-    over: bool = False
-    state: dict[str, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def idle(self) -> bool:
-        return self.running is None and not self.waiting
-
-    @property
-    def head(self) -> Turn | None:
-        """The request that may run now."""
-        return self.waiting[0] if self.waiting and self.running is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +58,15 @@ class SequenceTable:
         """Requests that wait there, or with their sequences for a place."""
         return self.waiting + sum(len(sequence.waiting) for sequence in self._backlog)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether more requests may join a sequence."""
+        return bool(self._known)
+
+    def known(self, number: SequenceId) -> Tracked | None:
+        """The sequence of this id that more requests may join."""
+        return self._known.get(number)
+
     def placed(self, instance: int) -> Sequence[Tracked | None]:
         """What is at each place of an instance."""
         return self._placed[instance]
@@ -140,6 +95,8 @@ class SequenceTable:
                 self._settle_at(sequence, heappop(self._free))
             else:
                 self._backlog.append(sequence)
+        if turn.starts:
+            sequence.asked = turn.request.version
         sequence.touched_ns = turn.queued_ns
         sequence.waiting.append(turn)
         if turn.ends:
@@ -177,6 +134,17 @@ class SequenceTable:
                 " cancelled, which ended the sequence; start it again with sequence_start"
             ),
         )
+
+    def end(self, number: SequenceId) -> None:
+        """No more requests join this sequence; what waits is answered yet."""
+        if sequence := self._known.get(number):
+            self._forget(sequence)
+            self._leave_if_over(sequence)
+
+    def end_all(self) -> None:
+        """The same of every sequence."""
+        for number in list(self._known):
+            self.end(number)
 
     def lose(self, instance: int, reason: str, now_ns: int) -> None:
         """An instance died, and its sequences with it; their places wait for the next.

@@ -6,17 +6,25 @@ metadata and validation go by, and the engine's, with these inputs and outputs a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from trivet.config import Control, ControlKind, ModelConfig, SequencePolicy, TensorSpec
+from trivet.backend.contract import Rows
+from trivet.config import (
+    Control,
+    ControlKind,
+    ModelConfig,
+    OldestStrategy,
+    SequencePolicy,
+    TensorSpec,
+)
 from trivet.errors import EngineFailed, Fault, InvalidConfig, InvalidInput
 from trivet.request import Tensors
-from trivet.scheduling.sequence_table import SequenceId, Turn
+from trivet.scheduling.sequence_turns import SequenceId, Tracked, Turn
 from trivet_protos import wire
 
 FOLDER = "initial_state"
@@ -141,6 +149,29 @@ class SequenceTensors:
     def state(self, turn: Turn, kept: Tensors) -> Tensors:
         """The state a request gets: a sequence that starts begins anew, whatever was kept."""
         return self.initial if turn.starts else {**self.initial, **kept}
+
+    def rows(
+        self, places: Sequence[int], sequences: Sequence[Tracked]
+    ) -> list[tuple[Rows, Tracked | None]]:
+        """The rows of a batch of the requests that run, each with the sequence it is of.
+
+        places: of each sequence. Direct: every sequence in its own row, and rows that are not ready
+        in between.
+        """
+        own: dict[int, tuple[Rows, Tracked | None]] = {
+            place: (self._row(sequence), sequence)
+            for place, sequence in zip(places, sequences, strict=True)
+        }
+        if isinstance(self.policy.strategy, OldestStrategy):
+            return list(own.values())
+        nothing = (Rows(self.nothing(own[places[0]][0].inputs)), None)
+        return [own.get(place, nothing) for place in range(max(places) + 1)]
+
+    def _row(self, sequence: Tracked) -> Rows:
+        turn = sequence.running
+        assert turn is not None
+        request, inputs = turn.request, self.inputs(turn, sequence.state)
+        return Rows(inputs, request.parameters, request.id, request.outputs, turn.reply.done)
 
     def nothing(self, like: Tensors) -> Tensors:
         """The inputs of a row without a request: zeros of another row's shapes, not ready."""

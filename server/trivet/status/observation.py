@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from trivet.errors import Code
 from trivet.model.model import Model
-from trivet.repository.registry import UNLOADED, IndexEntry, State
+from trivet.repository.entry import State
+from trivet.repository.registry import UNLOADED, IndexEntry
 from trivet.repository.telling import IDLE
 from trivet.status.sources import Sources
 from trivet.telemetry.exposition import Process, Sheet, text

@@ -7,37 +7,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import tritonclient.grpc as triton
-from onnx import TensorProto, helper
 
+from tests.harness.accumulator import add_accumulator
 from tests.harness.server import serving
 
-CONFIG = """
-backend: "onnxruntime"
-max_batch_size: %(rows)d
-input { name: "X" data_type: TYPE_FP32 dims: [ 1 ] }
-output { name: "Y" data_type: TYPE_FP32 dims: [ 1 ] }
-output { name: "ID" data_type: %(id_type)s dims: [ 1 ] }
-instance_group { count: 2 kind: KIND_CPU }
-sequence_batching {
-  max_sequence_idle_microseconds: 60000000
-  %(strategy)s
-  control_input {
-    name: "START" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] }
-  }
-  control_input { name: "CORRID" control { kind: CONTROL_SEQUENCE_CORRID data_type: %(id_type)s } }
-  state {
-    input_name: "SUM_IN" output_name: "SUM_OUT" data_type: TYPE_FP32 dims: [ 1 ]
-    initial_state { name: "hundred" data_type: TYPE_FP32 dims: [ 1 ] data_file: "hundred" }
-  }
-}
-"""
-
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "direct": {"rows": 3, "strategy": "direct { }", "id_type": "TYPE_UINT64"},
     "oldest": {
         "rows": 4,
@@ -53,38 +32,9 @@ MODELS = {
 }
 
 
-def accumulator(rows: int, id_type: int) -> onnx.ModelProto:
-    """SUM_OUT = SUM_IN + X; Y = SUM_OUT + 0.5 * START; ID = CORRID."""
-    shape = ["batch", 1] if rows else [1]
-    value = partial(helper.make_tensor_value_info, shape=shape)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Add", ["SUM_IN", "X"], ["SUM_OUT"]),
-            helper.make_node("Mul", ["START", "half"], ["mark"]),
-            helper.make_node("Add", ["SUM_OUT", "mark"], ["Y"]),
-            helper.make_node("Identity", ["CORRID"], ["ID"]),
-        ],
-        "accumulator",
-        [
-            *(value(name, TensorProto.FLOAT) for name in ("X", "SUM_IN", "START")),
-            value("CORRID", id_type),
-        ],
-        [*(value(name, TensorProto.FLOAT) for name in ("Y", "SUM_OUT")), value("ID", id_type)],
-        [helper.make_tensor("half", TensorProto.FLOAT, [], [0.5])],
-    )
-    opset = [helper.make_opsetid("", 17)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=8)
-
-
 def write(repository: Path) -> None:
     for name, told in MODELS.items():
-        folder = repository / name
-        (folder / "1").mkdir(parents=True)
-        (folder / "initial_state").mkdir()
-        (folder / "initial_state" / "hundred").write_bytes(np.array([100], "<f4").tobytes())
-        (folder / "config.pbtxt").write_text(CONFIG % told)
-        id_type = getattr(TensorProto, str(told["id_type"]).removeprefix("TYPE_"))
-        onnx.save(accumulator(int(str(told["rows"])), id_type), folder / "1" / "model.onnx")
+        add_accumulator(repository / name, **told)
 
 
 @pytest.fixture(scope="module")

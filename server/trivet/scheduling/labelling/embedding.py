@@ -54,6 +54,9 @@ class Models(Protocol):
     def acquire(self, name: str, version: int | None = None) -> AbstractContextManager[Loaded]:
         """A ready version, kept alive while the block runs."""
 
+    def acquire_for(self, request: InferRequest) -> AbstractContextManager[Loaded]:
+        """The one that a request is for."""
+
 
 def makers_of(model: Loaded, models: Models) -> list[Loaded]:
     """All that makes a model's answers now: itself and, of a pipeline, whatever it calls.

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.managed import Bed
 from tests.harness.repositories import add_model, fake_config, pipeline_config
 from trivet.errors import InvalidConfig, NotFound
-from trivet.repository.registry import State
+from trivet.repository.entry import State
 from trivet.testing.clock import settle
 
 

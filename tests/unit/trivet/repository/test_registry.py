@@ -9,7 +9,8 @@ import pytest
 
 from tests.harness.frontend import echo_model, publish
 from trivet.errors import NotFound, ServeError, Unavailable
-from trivet.repository.registry import Registry, State
+from trivet.repository.entry import State
+from trivet.repository.registry import Registry
 from trivet.scheduling.supervision import WELL, Condition
 
 
