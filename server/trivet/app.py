@@ -157,7 +157,6 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             )
             stack.callback(sources.close)
             sending.start(sources)
-        stack.push_async_callback(sending.close)
         if config.metrics and calls:  # the last to go: until then it tells how far the stop has got
             http = serving_http(
                 _pages(sources, access, config.metrics.page, asked), config.metrics.http
@@ -165,6 +164,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             metrics_port = await stack.enter_async_context(http)
             stack.callback(sources.over.set)
         stack.push_async_callback(_unload, control)
+        stack.push_async_callback(sending.close)  # while there are models to tell of
         table = methods(
             registry,
             draining=draining,

@@ -183,7 +183,9 @@ async def _abort(context: Context, error: ServeError) -> NoReturn:
     # Else frames, and in them the request, would live in a cycle until garbage is collected.
     error.__traceback__ = error.__context__ = None
     details = status_details(error)
-    trailers = ((STATUS_DETAILS, details),) if details else ()
+    trailers = tuple(context.trailing_metadata() or ())  # abort would put its own in their place
+    if details:
+        trailers = (*trailers, (STATUS_DETAILS, details))
     try:
         await context.abort(_STATUS[error.code], bounded(error.message), trailers)
     except aio.AbortError:

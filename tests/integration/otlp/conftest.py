@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +24,6 @@ def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the machine's own environment says of OpenTelemetry is no part of a test."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("OTEL_"):
             monkeypatch.delenv(name)
@@ -38,11 +37,13 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models that echo: alone, two at a time, one that fails, and a pipeline of them."""
+    """Models that echo: alone, two at a time, many times, one that fails, and a pipeline."""
     repository = tmp_path_factory.mktemp("traced")
     add_model(repository, "echo")
     pairs = "dynamic_batching { max_queue_delay_microseconds: 60000000 preferred_batch_size: 2 }"
     add_model(repository, "pairs", fake_config(batching=pairs))
+    many = "model_transaction_policy { decoupled: true }"
+    add_model(repository, "many", fake_config(batching="", more=many))
     add_model(repository, "picky", fake_config(poison="666.0"))
     add_model(repository, "both", pipeline_config(["echo", "picky"]))
     return repository
