@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +18,7 @@ from trivet_backends.torch.tensors import DATATYPES
 if TYPE_CHECKING:
     import torch
 
+_COMPILED = "data/aotinductor/"
 Inputs = Mapping[str, Any]  # tensors and lists of str, by the config's names
 
 
@@ -128,6 +130,8 @@ def open_model(path: Path, device: str, names: Sequence[str], context: LoadConte
     """
     where = f"{context.where}/{path.name}"
     exported = path.suffix == ".pt2"
+    if exported:
+        _refuse_compiled(path, where)
     try:
         if exported:
             return ExportedModel(path, device, names, where)
@@ -139,6 +143,21 @@ def open_model(path: Path, device: str, names: Sequence[str], context: LoadConte
         what = f"torch cannot load it: {plain_text(error, context.path)}"
         cure = f"check that it is a whole file of {form}"
         raise InvalidConfig([Fault(where, what, cure)]) from error
+
+
+def _refuse_compiled(path: Path, where: str) -> None:
+    """Raise InvalidConfig for a package of AOTInductor, which is called .pt2, too.
+
+    Compiled code takes the sizes of its inputs on trust, and a caller could have it read beyond
+    them. Its own check (AOTI_RUNTIME_CHECK_INPUTS of torch 2.13) refuses every batch of one row.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        if any(_COMPILED in name for name in archive.namelist()):
+            what = "is a package of AOTInductor, which does not check the inputs it is given"
+            cure = "serve the program itself: torch.export.save"
+            raise InvalidConfig([Fault(where, what, cure)])
 
 
 def results(answer: Any, names: Sequence[str]) -> dict[str, Any]:

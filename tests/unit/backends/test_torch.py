@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,13 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, name: str) -> None:
         open_model(tmp_path)
     assert refused.value.faults[0].where == f"m/1/{name}"
     assert str(tmp_path) not in refused.value.message
+
+
+def test_compiled_code_is_refused_since_it_trusts_its_callers(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.pt2", "w") as archive:
+        archive.writestr("model/data/aotinductor/model/a.wrapper.so", b"")
+    with pytest.raises(InvalidConfig, match="is a package of AOTInductor"):
+        open_model(tmp_path)
 
 
 def test_no_file_is_refused(tmp_path: Path) -> None:
