@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trivet.cli.flags.flag import Flag
 from trivet.cli.flags.tracing import trace_settings
+from trivet.cli.flags.values import without_login
 
 if TYPE_CHECKING:
     from trivet.telemetry.otel.settings import OtlpConfig
@@ -30,6 +31,7 @@ FLAGS = (
         name="otlp-endpoint",
         metavar="URL",
         default="",
+        redacted=without_login,
         help="send traces and metrics to this collector, http://HOST:4318 or, with"
         " --otlp-protocol=grpc, http://HOST:4317; without it, what OTEL_EXPORTER_OTLP_ENDPOINT"
         " says, or nothing is sent. OpenTelemetry's other variables (headers, certificates,"

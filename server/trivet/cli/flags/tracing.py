@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from trivet.cli.flags.flag import Flag
-from trivet.cli.flags.values import number
+from trivet.cli.flags.values import number, without_login
 
 if TYPE_CHECKING:
     from trivet.telemetry.trace_settings import TraceSettings
@@ -104,6 +104,7 @@ FLAGS = (
         metavar="[MODE,]SETTING=VALUE",
         parse=setting,
         repeated=True,
+        redacted=without_login,
         help="what is traced: level=TIMESTAMPS or TENSORS (default: OFF), rate=N, every N-th"
         " request (default: 1000), count=N traces (default: -1, any number), mode=triton or"
         " opentelemetry. Of mode triton: triton,file=FILE, where they are written as JSON,"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 MAX_INT = 2**31 - 1  # what fits into a setting of grpc
 
@@ -58,6 +59,11 @@ def boolean(text: str) -> bool:
     if text.lower() not in {"true", "false", "1", "0"}:
         raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false")
     return text.lower() in {"true", "1"}
+
+
+def without_login(text: str) -> str:
+    """A text as it may be shown: the name and password that a URL may hold are left out."""
+    return re.sub(r"//[^/@]*@", "//***@", text)
 
 
 def _is_whole(text: str) -> bool:

@@ -170,6 +170,13 @@ def test_secrets_are_neither_shown_nor_told(tmp_path: Path) -> None:
     assert "hush" not in as_toml(settings.said)
     variables = {**REPOSITORY, "TRIVET_GRPC_RESTRICTED_PROTOCOL": "helth:key=hush"}
     assert "hush" not in faults(variables=variables)
+    urls = settle(
+        "--otlp-endpoint=http://me:hush@h:4318", "--trace-config=opentelemetry,url=http://hush@h/"
+    )
+    assert "hush" not in as_toml(urls.said) + str(list(rows(urls.said)))
+    plain = settle("--otlp-endpoint=http://h:4318", "--trace-config=rate=7")
+    assert 'otlp-endpoint = "http://h:4318"' in as_toml(plain.said)
+    assert 'trace-config = ["rate=7"]' in as_toml(plain.said)
 
 
 def test_what_is_printed_as_a_file_says_the_same_again(tmp_path: Path) -> None:
