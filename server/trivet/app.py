@@ -38,6 +38,7 @@ from trivet.repository.registry import Registry
 from trivet.scheduling.labelling.vectors import Vectors
 from trivet.scheduling.rate_limit import Limit, check_limits
 from trivet.scheduling.resources import ResourcePool
+from trivet.scheduling.watchdog import TimeLimits
 from trivet.status.options import PageOptions
 from trivet.status.sending import Sending
 from trivet.status.sources import Sources
@@ -87,6 +88,7 @@ class ServerConfig:
     exit_on_error: bool = True  # end if a model cannot be loaded, instead of serving the others
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
     rate_limits: tuple[Limit, ...] | None = None  # None: instances run whenever they can
+    time_limits: TimeLimits = field(default_factory=TimeLimits)  # of engines, for models without
     allow_client_shm: bool = False  # tensors in POSIX shared memory that clients name
     allow_python_backend: bool = False  # run code out of the repositories
     header_forward_pattern: str = ""  # headers that become parameters; empty: none
@@ -132,6 +134,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             hold_until=config.hold_until,
             resources=resources,
             vectors=vectors,
+            limits=config.time_limits,
         )
         control = Control(manager, clock, config.control)
         await control.scan()

@@ -331,6 +331,8 @@ class ModelConfig:
     warm_ups: tuple[WarmUp, ...] = ()  # none: a sample is made up
     warm_up_lengths: tuple[int, ...] = ()  # tokens
     cpu_affinity: tuple[int, ...] = ()  # cores the instances are kept to; empty: any
+    execution_timeout_s: float | None = None  # None: the server's; 0: never
+    load_timeout_s: float | None = None  # the same
     batch_inputs: tuple[BatchInput, ...] = ()
     batch_outputs: tuple[BatchOutput, ...] = ()
     gpu_accelerators: tuple[Accelerator, ...] = ()  # for instances on a GPU; the first is preferred

@@ -12,7 +12,7 @@ import time
 
 from trivet import cli
 from trivet.request import Stages
-from trivet.scheduling.instances import Post
+from trivet.scheduling.post import Post
 from trivet.telemetry.statistics import BatchDurations, Statistics
 
 

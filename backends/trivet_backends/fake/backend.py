@@ -18,12 +18,10 @@ A decoupled model echoes as many times as it is told to, each time with its plac
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import numpy as np
 
@@ -33,35 +31,14 @@ from trivet.config import ModelConfig
 from trivet.errors import EngineFailed, Fault, InstanceDied
 from trivet.request import Tensors
 from trivet_backends import named_dims
-from trivet_backends.parameters import Parameter, Reader, switch, text, whole
-
-DELAY_US = whole("delay_us", 0, "Microseconds every execute takes.")
-DELAY_US_PER_TOKEN = whole(
-    "delay_us_per_token", 0, "Microseconds per element of the first input, padding included."
-)
-FAIL = switch("fail", False, "Every execute raises.")
-POISON = text("poison", "", "A first input that holds this value makes its whole batch raise.")
-DIE = text("die", "", "A first input that holds this value kills the instance that gets it.")
-INSTANCES = whole("instances_in_all", 0, "Instances that can be made, dead ones included; 0: any.")
-FAIL_TO_OPEN = switch("fail_to_open", False, "Opening is refused.")
-ANSWERS = whole("answers_per_request", 1, "Answers that a decoupled model gives a request.")
-ANSWERS_INPUT = text("answers_input", "", "An input whose first element says how many, instead.")
-FAIL_AFTER = whole("fail_after", 0, "Answers after which a decoupled model raises; 0: it does not.")
-TELL_FINAL = switch("tell_final", True, "The last of a decoupled model's answers says so.")
-PARAMETERS: tuple[Parameter[Any], ...] = (
-    DELAY_US,
-    DELAY_US_PER_TOKEN,
-    FAIL,
-    POISON,
-    DIE,
-    INSTANCES,
+from trivet_backends.fake.behaviour import (
     FAIL_TO_OPEN,
-    ANSWERS,
-    ANSWERS_INPUT,
-    FAIL_AFTER,
-    TELL_FINAL,
+    HANG_TO_OPEN,
+    PARAMETERS,
+    Behaviour,
+    behaviour_of,
 )
-_DECOUPLED = (ANSWERS, ANSWERS_INPUT, FAIL_AFTER, TELL_FINAL)  # without meaning for other models
+from trivet_backends.parameters import Reader
 
 _REMEMBERED = 10_000  # batches; a load run makes millions
 
@@ -81,6 +58,8 @@ class FakeBackend:
         """gate: every batch waits until it is set, after it was noted in `batches`."""
         self._gate = gate
         self._noted = threading.Condition()
+        self._released = threading.Event()
+        self._hanging = 0
         self._executed: deque[Executed] = deque(maxlen=_REMEMBERED)
 
     @property
@@ -98,19 +77,9 @@ class FakeBackend:
         reader.look_for_typos(PARAMETERS)
         if reader.value(FAIL_TO_OPEN):
             reader.fault(FAIL_TO_OPEN.name, "it is switched on", "switch it off")
-        behaviour = Behaviour(
-            delay_us=reader.value(DELAY_US),
-            delay_us_per_token=reader.value(DELAY_US_PER_TOKEN),
-            fail=reader.value(FAIL),
-            poison=reader.value(POISON),
-            die=reader.value(DIE),
-            instances=reader.value(INSTANCES),
-            answers=reader.value(ANSWERS),
-            answers_input=reader.value(ANSWERS_INPUT),
-            fail_after=reader.value(FAIL_AFTER),
-            tell_final=reader.value(TELL_FINAL),
-        )
-        _check_decoupled(config, reader)
+        if reader.value(HANG_TO_OPEN):
+            self.hang()
+        behaviour = behaviour_of(reader, config)
         reader.faults.extend(_not_echoed(config))
         told = named_dims.signature(config, reader)
         reader.done()
@@ -124,48 +93,28 @@ class FakeBackend:
         if self._gate is not None:
             self._gate.wait()
 
+    def hang(self) -> None:
+        """Return when `release` was called."""
+        with self._noted:
+            self._hanging += 1
+            self._noted.notify_all()
+        self._released.wait()
+
+    def wait_for_hanging(self, count: int, timeout_s: float) -> None:
+        """Wait until so many calls have come to hang. Raises TimeoutError if they do not."""
+        with self._noted:
+            if not self._noted.wait_for(lambda: self._hanging >= count, timeout_s):
+                raise TimeoutError(f"{self._hanging} of {count} calls hang after {timeout_s} s")
+
+    def release(self) -> None:
+        """Let everything go on that hangs; nothing hangs any more."""
+        self._released.set()
+
     def wait_for_batches(self, count: int, timeout_s: float) -> None:
         """Wait until so many batches have started. Raises TimeoutError if they do not in time."""
         with self._noted:
             if not self._noted.wait_for(lambda: len(self._executed) >= count, timeout_s):
                 raise TimeoutError(f"{len(self._executed)} of {count} batches in {timeout_s} s")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
-    """What the parameters of these names say."""
-
-    delay_us: int
-    delay_us_per_token: int
-    fail: bool
-    poison: str
-    die: str
-    instances: int
-    answers: int
-    answers_input: str
-    fail_after: int
-    tell_final: bool
-
-    def apply(self, first: np.ndarray) -> None:
-        """Take the time, and raise EngineFailed or InstanceDied if so asked.
-
-        first: the first input, padded.
-        """
-        delay_us = self.delay_us + self.delay_us_per_token * first.size
-        if delay_us:
-            time.sleep(delay_us / 1_000_000)
-        if self.fail:
-            raise EngineFailed("fake: told to fail")
-        if self.poison and _holds(first, self.poison):
-            raise EngineFailed(f"fake: poisoned by {self.poison}")
-        if self.die and _holds(first, self.die):
-            raise InstanceDied(f"fake: killed by {self.die}")
-
-    def count(self, inputs: Tensors) -> int:
-        """How many answers a decoupled model gives to these inputs."""
-        if not self.answers_input:
-            return self.answers
-        return int(inputs[self.answers_input].flat[0])
 
 
 class FakeArtifact:
@@ -186,6 +135,8 @@ class FakeArtifact:
         """Raises EngineFailed for one more than `instances_in_all`."""
         if 0 < self._behaviour.instances < next(self._made):
             raise EngineFailed(f"fake: told to make {self._behaviour.instances} instances in all")
+        if self._behaviour.hang_to_start:
+            self._backend.hang()
         return FakeInstance(self._backend, self._behaviour, config)
 
     def close(self) -> None:
@@ -238,6 +189,8 @@ class FakeInstance:
         return self._echoes(inputs)
 
     def _apply(self, first: np.ndarray) -> None:
+        if self._behaviour.hangs(first):
+            self._backend.hang()
         try:
             self._behaviour.apply(first)
         except InstanceDied as died:
@@ -251,28 +204,6 @@ class FakeInstance:
     def _echoes(self, inputs: Tensors) -> Tensors:
         echoed = zip(self._outputs, self._inputs, strict=False)  # an input may have no echo
         return {output: inputs[name] for output, name in echoed}
-
-
-def _check_decoupled(config: ModelConfig, reader: Reader) -> None:
-    """Fault what only a decoupled model can do, and a number of answers that no input can say."""
-    if not config.decoupled:
-        for parameter in _DECOUPLED:
-            if parameter.name in config.parameters:
-                cure = "add model_transaction_policy { decoupled: true }, or remove it"
-                reader.fault(parameter.name, "it is for decoupled models only", cure)
-        return
-    name = reader.value(ANSWERS_INPUT)
-    spec = config.input(name)
-    if name and (spec is None or "INT" not in spec.datatype or spec.optional):
-        what = f"'{name}' is no input of whole numbers that always comes"
-        reader.fault(ANSWERS_INPUT.name, what, "name one")
-
-
-def _holds(array: np.ndarray, value: str) -> bool:
-    """Whether any element, written as text, is `value`: 666, 0.5, True, a BYTES text."""
-    if array.dtype == object:
-        return value.encode() in array.ravel().tolist()
-    return value in map(str, array.ravel().tolist())
 
 
 def _not_echoed(config: ModelConfig) -> list[Fault]:

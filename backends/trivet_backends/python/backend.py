@@ -24,7 +24,7 @@ from trivet_backends.checks import artifact_file
 from trivet_backends.parameters import Reader
 from trivet_backends.python.calls import Calls
 from trivet_backends.python.frames import Kind, Unreadable, Writer
-from trivet_backends.python.instance import PythonInstance, PythonStream, Talk, stacked
+from trivet_backends.python.instance import PythonInstance, PythonStacked, PythonStream, Talk
 from trivet_backends.python.options import PARAMETERS, settings
 from trivet_backends.python.process import Process, Settings
 
@@ -90,6 +90,10 @@ class Source:
         """Send a question and read what is told. Raises InvalidConfig; then the process is gone."""
         message = Writer(kind)
         message.json(value)
+        limit_s = self.context.load_timeout_s
+        too_long = threading.Timer(limit_s, process.end, [f"it took longer than {limit_s:g} s"])
+        if limit_s:
+            too_long.start()
         try:
             process.send(message)
             reply = process.receive()
@@ -98,6 +102,8 @@ class Source:
             process.kill()
             cure = "the server's log has what it printed"
             raise self._fault(f"while it was loaded, {error}", cure) from error
+        finally:
+            too_long.cancel()
         if reply.kind is Kind.REFUSED:
             process.kill()
             raise self._fault(told["what"], told["cure"])
@@ -139,7 +145,7 @@ class PythonArtifact:
             self._give_number_back(number)
 
         if self._form == "stacked":
-            return stacked(talk, config, release)
+            return PythonStacked(talk, config, release)
         return (PythonStream if streams else PythonInstance)(talk, release)
 
     def close(self) -> None:

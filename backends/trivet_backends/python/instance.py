@@ -18,11 +18,29 @@ from trivet_backends.python.process import Process
 Release = Callable[[], None]
 
 
-class PythonInstance:
+class OwnProcess:
+    """What there is to know of an instance's process, as `ProcessInstance` asks for it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @property
+    def ended_fd(self) -> int:
+        return self._process.ended_fd
+
+    def how_it_ended(self) -> str:
+        return self._process.how_it_ended()
+
+    def end(self, why: str) -> None:
+        self._process.end(why)
+
+
+class PythonInstance(OwnProcess):
     """Sends all requests of a batch at once; the code answers each by itself."""
 
     def __init__(self, talk: Talk, release: Release) -> None:
         """release: called once, when the process is closed."""
+        super().__init__(talk.process)
         self._talk = talk
         self._release: Release | None = release
 
@@ -45,24 +63,26 @@ class PythonStream(PythonInstance):
         self._talk.stream(request, answers)
 
 
-def stacked(talk: Talk, config: ModelConfig, release: Release) -> Stacked:
+class PythonStacked(OwnProcess, Stacked):
     """An instance whose code gets one array per input with all rows of a batch."""
-    inner = PythonInstance(talk, release)
 
-    def run(inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        (answer,) = talk.execute([Rows(inputs)])
+    def __init__(self, talk: Talk, config: ModelConfig, release: Release) -> None:
+        OwnProcess.__init__(self, talk.process)
+        Stacked.__init__(self, self._run_all, config, PythonInstance(talk, release).close)
+        self._talk = talk
+
+    def _run_all(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        (answer,) = self._talk.execute([Rows(inputs)])
         if isinstance(answer, ServeError):
             raise answer
         return answer.outputs
-
-    return Stacked(run, config, inner.close)
 
 
 class Talk:
     """Messages to and from one process that is started."""
 
     def __init__(self, process: Process, config: ModelConfig, calls: Calls) -> None:
-        self._process = process
+        self.process = self._process = process
         self._checker = Checker(config)
         self._datatypes = {spec.name: spec.datatype for spec in config.inputs}
         self._outputs = tuple(spec.name for spec in config.outputs)

@@ -35,7 +35,9 @@ class Settings:
 
 
 class Process:
-    """One process. Every method is called by the instance's own thread, or by who opens it."""
+    """One process. Methods are called by the instance's own thread, or by who opens it, but for
+    those that say they are for any thread.
+    """
 
     def __init__(self, settings: Settings, told: Mapping[str, object]) -> None:
         """told: what each line of its output is logged with. Raises EngineFailed if there is none
@@ -46,6 +48,7 @@ class Process:
         self._on_look: Callable[[], None] | None = None
         self._on_wake: Callable[[], None] | None = None
         self._is_closed = False
+        self._ended_for = ""  # why `end` was called
         held = ExitStack()
         try:
             self._begin(held, told)
@@ -86,6 +89,32 @@ class Process:
     @property
     def is_alive(self) -> bool:
         return not self._is_closed and not _is_readable(self._pidfd)
+
+    @property
+    def ended_fd(self) -> int:
+        """Can be read once it has ended; valid until it is closed."""
+        return self._pidfd
+
+    def end(self, why: str) -> None:
+        """Kill it, from any thread; whoever waits for it learns why. Closing it follows."""
+        with self._waking:
+            if not self._is_closed:
+                self._ended_for = why
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def how_it_ended(self) -> str:
+        """Of one that has, from any thread: "ended by itself, with status 1"."""
+        _end(self._child)
+        status = self._child.returncode
+        if self._ended_for:
+            return f"was ended, since {self._ended_for}"
+        if status >= 0:
+            return f"ended by itself, with status {status}"
+        if -status == signal.SIGKILL:  # what the kernel sends where memory ends
+            return "was killed by SIGKILL, probably for want of memory"
+        with suppress(ValueError):
+            return f"was killed by {signal.Signals(-status).name}"
+        return f"was killed by signal {-status}"
 
     def send(self, message: Writer) -> None:
         """Raises InstanceDied."""
@@ -173,17 +202,8 @@ class Process:
             poll.register(fd, select.POLLIN)
         ready = {fd for fd, _ in poll.poll(_LOOK_EVERY_MS if self._on_look else None)}
         if ready == {self._pidfd}:  # what it wrote before is still read
-            raise InstanceDied(f"its process {self._end_of()}")
+            raise InstanceDied(f"its process {self.how_it_ended()}")
         return ready
-
-    def _end_of(self) -> str:
-        _end(self._child)
-        status = self._child.returncode
-        if status >= 0:
-            return f"ended by itself, with status {status}"
-        with suppress(ValueError):
-            return f"was killed by {signal.Signals(-status).name}"
-        return f"was killed by signal {-status}"
 
 
 def _started(

@@ -35,6 +35,7 @@ class LoadContext:
     cores: Cores = field(default_factory=lambda: Cores(1))  # for engines that follow the load
     gpu: int | None = None  # the device to compute on; None: the CPU
     infer: Infer | None = None  # None: there is no server around
+    load_timeout_s: float = 0.0  # after which a process that loads it is ended; 0: never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,27 @@ class QuickInstance(Instance, Protocol):
     def is_quick(self, batch: Batch) -> bool:
         """Whether execute() would take less than that. Then the event loop calls it itself, in the
         thread's stead and never beside it, and everything else waits meanwhile.
+        """
+
+
+@runtime_checkable
+class ProcessInstance(Instance, Protocol):
+    """An instance whose work is done by another process, which may end or be ended at any time.
+
+    Called by the event loop, and never after close() has been asked for.
+    """
+
+    @property
+    def ended_fd(self) -> int:
+        """A descriptor that can be read once the process has ended."""
+
+    def how_it_ended(self) -> str:
+        """Of one that has: "ended by itself, with status 1". Follows "its process"."""
+
+    def end(self, why: str) -> None:
+        """End it at once: an execution hangs, which then returns or raises, whatever it does.
+
+        why: what is told of it in how_it_ended's place.
         """
 
 

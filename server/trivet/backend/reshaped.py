@@ -16,6 +16,7 @@ from trivet.backend.contract import (
     Batch,
     DecoupledInstance,
     Instance,
+    ProcessInstance,
     QuickInstance,
     Rows,
     Sender,
@@ -48,6 +49,9 @@ class Reshaped:
         self._batches = config.max_batch_size > 0
         self._inputs = _views(config.inputs)
         self._outputs = _views(config.reshaped.outputs)
+        if isinstance(instance, ProcessInstance):  # then so is this
+            self.ended_fd = instance.ended_fd
+            self.how_it_ended, self.end = instance.how_it_ended, instance.end
 
     def execute(self, batch: Batch) -> list[Answer | ServeError]:
         inner = self._inner(batch)

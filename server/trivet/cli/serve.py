@@ -23,6 +23,7 @@ from trivet.cli.flags.options import grpc_options
 from trivet.cli.flags.otlp import telemetry
 from trivet.cli.flags.rate_limit import rate_limits, without_effect
 from trivet.cli.flags.settings import TOML
+from trivet.cli.flags.time_limits import time_limits
 from trivet.cli.flags.unserved import notices
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def server_config(args: argparse.Namespace, started: Log) -> ServerConfig:
         exit_on_error=args.exit_on_error,
         hold_until=_hold_until(os.environ),
         rate_limits=rate_limits(args),
+        time_limits=time_limits(args),
         allow_client_shm=args.allow_client_shm,
         allow_python_backend=args.allow_python_backend,
         header_forward_pattern=args.grpc_header_forward_pattern,

@@ -31,6 +31,7 @@ from trivet.config_file.reshape import check_reshapes, reshape
 from trivet.config_file.response_cache import response_cache
 from trivet.config_file.sequence import sequence_policy
 from trivet.config_file.served import refuse_unserved
+from trivet.config_file.time_limits import EXECUTION, LOAD, time_limit
 from trivet.config_file.warm_up import warm_up_lengths, warm_ups
 from trivet_protos.generated import model_config_pb2 as pb
 
@@ -95,6 +96,8 @@ def _config(message: pb.ModelConfig, where: str, name: str, faults: Faults) -> M
         warm_ups=warm_ups(message, where, faults),
         warm_up_lengths=warm_up_lengths(message, parameters, where, faults),
         cpu_affinity=cpu_affinity(message, parameters, where, faults),
+        execution_timeout_s=time_limit(EXECUTION, message, parameters, where, faults),
+        load_timeout_s=time_limit(LOAD, message, parameters, where, faults),
         decoupled=is_decoupled(message, where, faults),
         batch_inputs=batch_inputs(message, where, faults),
         batch_outputs=batch_outputs(message, where, faults),

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from collections.abc import Collection
 
 from trivet.config import ModelConfig
 from trivet.config_file import Faults
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 def usable_cores() -> frozenset[int]:
@@ -28,29 +23,11 @@ def check_affinity(config: ModelConfig, usable: Collection[int], faults: Faults)
 
 
 def keep_to(cores: Collection[int]) -> None:
-    """Keep the calling thread, and every thread it starts from now on, to these cores."""
-    os.sched_setaffinity(0, cores)
-
-
-def opened_on(
-    cores: Collection[int], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
-    """Call with the calling thread kept to `cores` meanwhile; none: wherever it is.
+    """Keep the calling thread, and every thread it starts from now on, to these cores.
 
     An engine starts its threads while it opens a model, and a thread inherits the cores of the one
     that starts it. So this holds for every engine, whatever its own setting for it is called.
+    cores: none: wherever it is.
     """
-    if not cores:
-        return function(*args, **kwargs)
-    with _kept_to(cores):
-        return function(*args, **kwargs)
-
-
-@contextmanager
-def _kept_to(cores: Collection[int]) -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+    if cores:
+        os.sched_setaffinity(0, cores)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from trivet.backend.reshaped import instance_of
 from trivet.clock import Clock
 from trivet.config import InstanceGroup, ModelConfig
 from trivet.config_file import Faults
-from trivet.model.affinity import check_affinity, keep_to, opened_on, usable_cores
+from trivet.errors import Fault, InvalidConfig
+from trivet.model.affinity import check_affinity, keep_to, usable_cores
 from trivet.model.cache import CacheShare, ResponseCache
 from trivet.model.completion import completed
 from trivet.model.labels import labels_of
@@ -45,6 +47,7 @@ from trivet.scheduling.resources import Permit, ResourcePool
 from trivet.scheduling.scheduler import Scheduler
 from trivet.scheduling.sequence import SequenceScheduler
 from trivet.scheduling.sequence_tensors import client_config, engine_config, initial_states
+from trivet.scheduling.watchdog import HungThreads, TimeLimits, TookTooLong, within
 from trivet.telemetry.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -61,6 +64,8 @@ class Loader:
     memory: MemoryLedger = field(default_factory=MemoryLedger)
     resources: ResourcePool | None = None  # of the server; None: instances run whenever they can
     vectors: Vectors = field(default_factory=Vectors)  # of labels and examples; of the server
+    limits: TimeLimits = field(default_factory=TimeLimits)  # where a config sets none of its own
+    hung: HungThreads = field(default_factory=HungThreads)
 
     def threads(self, config: ModelConfig) -> int:
         """Cores for each instance: never more engine threads than cores, and at least one."""
@@ -75,9 +80,22 @@ class Loader:
         """Open the artifact, make and warm up the instances.
 
         config: as written; what the artifact tells is filled in. Raises InvalidConfig for what is
-        wrong with the files, else what the engine raises. Nothing is left behind by a failure.
+        wrong with the files, and where it takes too long, else what the engine raises. Nothing is
+        left behind by a failure but a thread that hangs.
         """
+        self.hung.check(config.name)
+        limits = self._limits(config)
+        try:
+            return await self._load(config, backend, context, limits)
+        except TookTooLong as error:
+            cure = 'see what it waits for, or give it longer by parameters["load_timeout_seconds"]'
+            raise InvalidConfig([Fault(context.where, error.message, cure)]) from error
+
+    async def _load(
+        self, config: ModelConfig, backend: Backend, context: LoadContext, limits: TimeLimits
+    ) -> Model:
         faults, memory = Faults(), self.memory.begin()
+        context = replace(context, load_timeout_s=limits.load_s)
         check_affinity(config, usable_cores(), faults)
         faults.raise_if_any()
         config = await asyncio.to_thread(placed, config, backend)
@@ -87,10 +105,7 @@ class Loader:
             permits = self._permits(config, undo)
             artifacts = {}
             for device, there in contexts(config, context).items():
-                artifact = await asyncio.to_thread(
-                    opened_on, config.cpu_affinity, backend.open, engine.reshaped, there
-                )
-                undo.callback(artifact.close)
+                artifact = await self._opened(backend, engine, there, limits, undo)
                 artifacts[device] = artifact
             engine = completed(engine, artifact.signature, context.where, faults)
             faults.raise_if_any()
@@ -101,15 +116,16 @@ class Loader:
             config = _with_instances(config, artifact)
             places = [(artifacts[device], group) for device, group in posts(config)]
             make = self._make(
-                places, engine, first, made_up=not isinstance(backend, UserCodeBackend)
+                places, engine, first, limits, made_up=not isinstance(backend, UserCodeBackend)
             )
             pairs = []
             for number in range(config.instance_count):
                 instance, executor = await make(number)
-                undo.push_async_callback(_close, instance, executor)
+                undo.push_async_callback(executor.end, instance.close)
                 pairs.append((instance, executor))
             undo.pop_all()
-        instances = Instances(config.name, context.version, self.clock, pairs, make, permits)
+        name, version = config.name, context.version
+        instances = Instances(name, version, self.clock, pairs, make, permits, limits, self.hung)
         statistics = Statistics(memory_bytes=memory.settle())
         scheduler = self._scheduler(config, context.version, instances, initial, statistics)
         return Model(
@@ -123,6 +139,50 @@ class Loader:
             instances,
             labels,
         )
+
+    def _limits(self, config: ModelConfig) -> TimeLimits:
+        execution_s, load_s = config.execution_timeout_s, config.load_timeout_s
+        return TimeLimits(
+            execution_s=self.limits.execution_s if execution_s is None else execution_s,
+            load_s=self.limits.load_s if load_s is None else load_s,
+        )
+
+    async def _opened(
+        self,
+        backend: Backend,
+        config: ModelConfig,
+        context: LoadContext,
+        limits: TimeLimits,
+        undo: AsyncExitStack,
+    ) -> Artifact:
+        """Open an artifact in a thread of its own, which is left to itself if it hangs.
+
+        What comes of it when nobody waits any more is closed there. undo: closes it, later.
+        """
+        executor, opened = Executor(f"{config.name}-open"), list[Artifact]()
+
+        def opening() -> Artifact:
+            keep_to(config.cpu_affinity)
+            opened.append(backend.open(config.reshaped, context))
+            return opened[0]
+
+        try:
+            artifact = await within(limits.load_s, self.clock, executor, "opening it", opening)
+        except asyncio.CancelledError:
+            executor.retire(partial(_close_all, opened))
+            raise
+        except Exception:
+            await executor.end(partial(_close_all, opened))
+            self._note(executor, config)
+            raise
+        undo.callback(artifact.close)
+        await executor.end(opened.clear)
+        return artifact
+
+    def _note(self, executor: Executor, config: ModelConfig) -> None:
+        """Count its thread if that hangs."""
+        if executor.is_abandoned:
+            self.hung.add(config.name, executor)
 
     def _permits(self, config: ModelConfig, undo: AsyncExitStack) -> Sequence[Permit | None]:
         """What the instances wait for before each batch. Raises InvalidConfig."""
@@ -165,6 +225,7 @@ class Loader:
         places: Sequence[tuple[Artifact, InstanceGroup]],
         config: ModelConfig,
         first: Sequence[Sample],
+        limits: TimeLimits,
         *,
         made_up: bool,
     ) -> Make:
@@ -175,17 +236,22 @@ class Loader:
 
         async def make(number: int) -> tuple[Instance, Executor]:
             made: list[Instance] = []  # closed also if it comes when nobody waits for it any more
+            artifact, group = places[number]
+            own = replace(config, instance_groups=(group,))
+
+            def ready() -> Instance:
+                keep_to(config.cpu_affinity)
+                made.append(instance_of(artifact, own))
+                to_be_warm = to_warm_up(made[0], config)
+                warm_up(to_be_warm, config, self.clock, first, made_up=made_up)
+                return made[0]
+
             async with AsyncExitStack() as undo:
                 executor = Executor(f"{config.name}-{number}")
-                undo.push_async_callback(executor.close)
-                if config.cpu_affinity:
-                    await executor.run(keep_to, config.cpu_affinity)
-                undo.push_async_callback(executor.run, _close_all, made)
-                artifact, group = places[number]
-                own = replace(config, instance_groups=(group,))
-                instance = await executor.run(_made, artifact, own, made)
-                ready = to_warm_up(instance, config)
-                await executor.run(warm_up, ready, config, self.clock, first, made_up=made_up)
+                undo.callback(self._note, executor, config)
+                undo.push_async_callback(executor.end, partial(_close_all, made))
+                what = "making and warming up an instance"
+                instance = await within(limits.load_s, self.clock, executor, what, ready)
                 undo.pop_all()
             return instance, executor
 
@@ -213,20 +279,9 @@ def _leave(permits: Sequence[Permit | None]) -> None:
             permit.leave()
 
 
-def _made(artifact: Artifact, config: ModelConfig, made: list[Instance]) -> Instance:
-    """Make an instance, and note it."""
-    made.append(instance_of(artifact, config))
-    return made[0]
-
-
-def _close_all(instances: Sequence[Instance]) -> None:
-    for instance in instances:
-        instance.close()
-
-
-async def _close(instance: Instance, executor: Executor) -> None:
-    await executor.run(instance.close)
-    await executor.close()
+def _close_all(opened: Sequence[Artifact | Instance]) -> None:
+    for each in opened:
+        each.close()
 
 
 def _with_instances(config: ModelConfig, artifact: Artifact) -> ModelConfig:

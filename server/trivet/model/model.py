@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from trivet.backend.contract import Artifact
@@ -13,13 +14,16 @@ from trivet.model.cache import CacheShare, key_of
 from trivet.model.labels import Labels
 from trivet.model.validation import Validator
 from trivet.request import InferRequest, InferResponse, Stages, Timings
-from trivet.scheduling.instances import Instances, Post
+from trivet.scheduling.instances import Death, Instances
+from trivet.scheduling.post import Post
 from trivet.scheduling.scheduler import Scheduler, StreamScheduler
 from trivet.scheduling.sequence import SequenceScheduler
 from trivet.scheduling.sequence_keeping import OpenSequences
 from trivet.scheduling.supervision import WELL, Condition
 from trivet.telemetry.failures import reason_of
 from trivet.telemetry.statistics import Statistics
+
+log = logging.getLogger(__name__)
 
 
 class Model:
@@ -77,6 +81,16 @@ class Model:
         """The sequences under way; None for a model that has none."""
         scheduler = self._scheduler
         return scheduler.sequences if isinstance(scheduler, SequenceScheduler) else None
+
+    @property
+    def deaths(self) -> Mapping[Death, int]:
+        """Instances that ended before their time, and how."""
+        return {} if self._instances is None else self._instances.deaths
+
+    @property
+    def hung_threads(self) -> int:
+        """Threads that hang in the model's engine and were given up."""
+        return 0 if self._instances is None else self._instances.hung_threads
 
     @property
     def is_cached(self) -> bool:
@@ -148,5 +162,8 @@ class Model:
         await self._scheduler.close()
         if self._cache is not None:
             self._cache.close()
+        if self.hung_threads:  # what they use must not be taken from under them
+            log.warning("artifact_left", extra={"model": self.config.name, "version": self.version})
+            return
         for artifact in self._artifacts:
             artifact.close()

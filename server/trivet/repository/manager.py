@@ -27,6 +27,7 @@ from trivet.repository.telling import Telling
 from trivet.repository.versions import Held, Load, Unload, load_order, next_action
 from trivet.scheduling.labelling.vectors import Vectors
 from trivet.scheduling.resources import ResourcePool
+from trivet.scheduling.watchdog import TimeLimits
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +48,12 @@ class Manager:
         hold_until: int = 0,
         resources: ResourcePool | None = None,
         vectors: Vectors | None = None,
+        limits: TimeLimits | None = None,
     ) -> None:
         """installed: the names of the backends there are. load_backend: a backend by its name.
 
         hold_until: requests that must wait before a scheduler takes its first batch, for tests.
+        limits: how long engines may take; None: as long as they like.
         """
         self._reader = Reader(repositories)
         self._registry = registry
@@ -63,6 +66,7 @@ class Manager:
             hold_until=hold_until,
             resources=resources,
             vectors=Vectors() if vectors is None else vectors,
+            limits=limits or TimeLimits(),
         )
         self._loads = Loads(load_backend, loader, registry, cores)
         self._departures = Departures(registry)

@@ -120,6 +120,13 @@ class AnswerBuffer:
         since_ns = self._blocked_since_ns
         return 0 if since_ns is None else self._clock.now_ns() - since_ns
 
+    def computing_since_ns(self) -> int | None:
+        """When the instance began with the answer it computes; None while it waits for the reader.
+
+        To be read while another thread sends: each value is one of before or after.
+        """
+        return None if self._blocked_since_ns is not None else self._resumed_ns
+
     async def wait_full(self) -> None:
         """Return when as much is unread as may be."""
         await self._full.wait()

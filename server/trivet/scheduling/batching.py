@@ -6,15 +6,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from trivet.backend.contract import Answer, Batch, Instance, QuickInstance, Rows
+from trivet.backend.contract import Answer, Batch, QuickInstance, Rows
 from trivet.clock import Clock
 from trivet.config import BatchPolicy, ModelConfig
 from trivet.errors import EngineFailed, InstanceDied, ServeError, Unavailable
 from trivet.request import BatchRun, InferRequest, InferResponse, Stages
-from trivet.scheduling.executor import Executor, run_here
-from trivet.scheduling.instances import Instances, Post
+from trivet.scheduling.executor import run_here
+from trivet.scheduling.instances import Instances
 from trivet.scheduling.ordering import Line
 from trivet.scheduling.parts import joined, part_of, parts
+from trivet.scheduling.post import Post
 from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot, measure_of
 from trivet.scheduling.supervision import blamed
@@ -131,7 +132,7 @@ class BatchScheduler:
         """Answer batches on one instance. Raises InstanceDied once every slot is answered or back
         in the queue.
         """
-        run = _runner(post.instance, post.executor)
+        run = _runner(post, self._clock)
         while True:
             slots = await post.next_batch(self._queue)
             post.begin(self._stamp_taken(slots))
@@ -243,11 +244,13 @@ def _reply() -> asyncio.Future[InferResponse]:
     return asyncio.get_running_loop().create_future()
 
 
-def _runner(instance: Instance, executor: Executor) -> Run:
+def _runner(post: Post, clock: Clock) -> Run:
     """How batches run: in the instance's thread, or here where that is quicker."""
+    instance = post.instance
 
     async def in_its_thread(batch: Batch) -> Sequence[Answer | ServeError]:
-        return await executor.run(instance.execute, batch)
+        since_ns = clock.now_ns()
+        return await post.run(lambda: since_ns, instance.execute, batch)
 
     if not isinstance(instance, QuickInstance):
         return in_its_thread

@@ -13,7 +13,8 @@ from trivet.config import BatchPolicy, ModelConfig
 from trivet.errors import EngineFailed, InstanceDied, ServeError, Unavailable, Unimplemented
 from trivet.request import InferRequest, InferResponse, Stages, Timings
 from trivet.scheduling.answers import AnswerBuffer, Sent
-from trivet.scheduling.instances import Instances, Post
+from trivet.scheduling.instances import Instances
+from trivet.scheduling.post import Post
 from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot
 from trivet.scheduling.supervision import blamed
@@ -153,7 +154,7 @@ class DecoupledScheduler:
         answers.begin()
         error = None
         try:
-            await post.executor.run(run, _rows_of(slot), answers)
+            await post.run(answers.computing_since_ns, run, _rows_of(slot), answers)
         except InstanceDied as died:
             self._try_elsewhere(slot, died, post)
             raise

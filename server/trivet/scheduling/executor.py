@@ -78,6 +78,19 @@ class Executor:
         self._work.put((last, outcome))
         self._work.put(None)
 
+    async def end(self, last: Callable[[], None]) -> None:
+        """Let the thread do this and end, and wait for it, unless it is given up.
+
+        Raises what `last` raises, InstanceDied if the thread is given up meanwhile.
+        """
+        if self.is_abandoned:
+            self.retire(last)
+            return
+        try:
+            await self.run(last)
+        finally:
+            await self.close(0 if self.is_abandoned else None)
+
     async def close(self, timeout_s: float | None = None) -> None:
         """End the thread when what it was given is done.
 

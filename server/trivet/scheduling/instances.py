@@ -1,9 +1,9 @@
 """The instances of one model: who holds which post, and what happens when one dies.
 
 A scheduler has one driver per post, which runs batches on whatever instance holds it. Death is
-told by InstanceDied: a backend raises it, or somebody who knows (a watchdog) gives it to the
-instance's executor (`Executor.abandon`). The driver then calls `Instances.replace` and goes on.
-Touched from the event loop only.
+told by InstanceDied: a backend raises it, the end of an idle instance's process is seen, or the
+watchdog here gives up one that takes too long. The driver then calls `Instances.replace` and goes
+on. Touched from the event loop only.
 """
 
 from __future__ import annotations
@@ -11,16 +11,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from enum import StrEnum
 
 from trivet.backend.contract import Instance
 from trivet.clock import Clock
 from trivet.errors import InstanceDied, ServeError, Unavailable
 from trivet.scheduling.executor import Executor
-from trivet.scheduling.queue import RequestQueue
-from trivet.scheduling.resources import Permit, permitted
-from trivet.scheduling.slot import Slot
-from trivet.scheduling.supervision import Condition, Vacancy, condition_of, pause_ns
+from trivet.scheduling.post import Post
+from trivet.scheduling.resources import Permit
+from trivet.scheduling.supervision import Condition, condition_of
+from trivet.scheduling.watchdog import (
+    HungThreads,
+    TimeLimits,
+    TookTooLong,
+    is_overdue,
+    next_look_ns,
+    stood_still,
+    within,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,64 +38,11 @@ Make = Callable[[int], Awaitable[tuple[Instance, Executor]]]  # by number; warm,
 END_S = 1.0
 
 
-class Post:
-    """One of a model's instances, whichever copy it is just now."""
+class Death(StrEnum):
+    """How an instance ended before its time."""
 
-    def __init__(
-        self, number: int, instance: Instance, executor: Executor, permit: Permit | None = None
-    ) -> None:
-        """permit: what its batches wait for, whoever holds the post."""
-        self.number = number
-        self.permit = permit
-        self.instance = instance
-        self.executor = executor
-        self.vacancy: Vacancy | None = None
-        self._failures = 0  # deaths and attempts in a row
-        self._began_ns: int | None = None  # of the batch at hand
-        self._busy_ns = 0
-
-    async def next_batch(self, queue: RequestQueue) -> list[Slot]:
-        """Take a batch when one is due and the instance may run. Call `release` when it has run."""
-        if self.permit is None:
-            return await queue.next_batch()
-        return await permitted(self.permit, queue.wait_due, queue.take_due)
-
-    def begin(self, now_ns: int) -> None:
-        """The instance has a batch from now on."""
-        self._began_ns = now_ns
-
-    def busy_ns(self, now_ns: int) -> int:
-        """How long it had batches, the one at hand included."""
-        return self._busy_ns + (0 if self._began_ns is None else now_ns - self._began_ns)
-
-    def release(self, now_ns: int) -> None:
-        """The batch was answered, one way or the other."""
-        self._busy_ns, self._began_ns = self.busy_ns(now_ns), None
-        if self.permit is not None:
-            self.permit.release()
-
-    @property
-    def pause_ns(self) -> int:
-        """How long to wait before the next attempt to fill the post."""
-        return pause_ns(self._failures)
-
-    def has_answered(self) -> None:
-        """The instance is of use: if it dies later, it is replaced at once."""
-        self._failures = 0
-
-    def died(self, error: InstanceDied) -> None:
-        self.vacancy = Vacancy(error.message)
-
-    def tried(self) -> None:
-        self._failures += 1
-
-    def not_filled(self, reason: str) -> None:
-        assert self.vacancy is not None
-        attempts = self.vacancy.attempts + 1
-        self.vacancy = replace(self.vacancy, attempts=attempts, failed=reason)
-
-    def filled(self, instance: Instance, executor: Executor) -> None:
-        self.instance, self.executor, self.vacancy = instance, executor, None
+    DIED = "died"  # its process ended, its device was lost
+    HUNG = "hung"  # it took too long and was given up
 
 
 class Instances:
@@ -101,10 +56,13 @@ class Instances:
         pairs: Sequence[tuple[Instance, Executor]],
         make: Make,
         permits: Sequence[Permit | None] = (),
+        limits: TimeLimits | None = None,
+        hung: HungThreads | None = None,
     ) -> None:
         """make: one more instance, ready to be used; raises what the engine raises.
 
-        permits: of each instance; without any they run whenever they can.
+        permits: of each instance; without any they run whenever they can. limits: None: an
+        execution may take as long as it likes. hung: the server's account of hung threads.
         """
         self._model = model
         self._version = version
@@ -115,9 +73,14 @@ class Instances:
             Post(number, instance, executor, permit)
             for number, ((instance, executor), permit) in enumerate(zip(pairs, given, strict=True))
         )
+        self._limits = limits or TimeLimits()
+        self._hung = hung or HungThreads()
+        self._hung_before = 0  # as the condition tells of them
         self._retired: list[Executor] = []
+        self.deaths = dict.fromkeys(Death, 0)
         self._condition = Condition()
         self._changed = asyncio.Event()
+        self._watching = asyncio.create_task(self._watch()) if self._limits.execution_s else None
 
     @property
     def condition(self) -> Condition:
@@ -128,6 +91,11 @@ class Instances:
     def changed(self) -> asyncio.Event:
         """Set when the condition changes next; there is a new one for each change."""
         return self._changed
+
+    @property
+    def hung_threads(self) -> int:
+        """Threads of the model that were given up and still run, those of earlier loads, too."""
+        return self._hung.of(self._model)
 
     def check(self) -> None:
         """Raises Unavailable if no instance is left and attempts to replace them keep failing."""
@@ -147,6 +115,7 @@ class Instances:
             await self._clock.sleep_until(self._clock.now_ns() + post.pause_ns)
             post.tried()
             try:
+                self._hung.check(self._model)
                 post.filled(*await self._make(post.number))
             except Exception as error:  # whatever an engine raises: the next attempt may succeed
                 self._not_replaced(post, error)
@@ -157,6 +126,8 @@ class Instances:
 
     async def close(self) -> None:
         """Close the instances that live, and see the threads of the others end."""
+        if self._watching is not None:
+            self._watching.cancel()
         for post in self.posts:
             if post.vacancy is None:
                 await self._close(post)
@@ -167,22 +138,52 @@ class Instances:
                 post.permit.leave()
 
     async def _close(self, post: Post) -> None:
-        if post.executor.is_abandoned:  # it died since its last batch
-            post.executor.retire(post.instance.close)
-            await post.executor.close(END_S)
+        post.leave_process()
+        executor, close = post.executor, post.instance.close
+        if executor.is_abandoned:  # it died since its last batch
+            executor.retire(close)
+            await executor.close(END_S)
             return
+        timeout_s = None
         try:
-            await post.executor.run(post.instance.close)
+            await within(self._limits.execution_s, self._clock, executor, "closing it", close)
         except Exception as error:  # the others are to be closed all the same
             log.error("instance_not_closed", exc_info=error, extra=self._extra(post))
-        await post.executor.close()
+            if isinstance(error, TookTooLong):
+                self._hung.add(self._model, executor)
+                timeout_s = END_S
+        await executor.close(timeout_s)
+
+    async def _watch(self) -> None:
+        """Give up instances whose executions take too long, until cancelled.
+
+        It looks when the first could be overdue, so that an execution costs it nothing.
+        """
+        limit_s, limit_ns = self._limits.execution_s, int(self._limits.execution_s * 1e9)
+        due_ns = self._clock.now_ns() + limit_ns
+        while True:
+            await self._clock.sleep_until(due_ns)
+            now_ns = self._clock.now_ns()
+            if stood_still(due_ns, now_ns, limit_ns):
+                due_ns = now_ns + limit_ns
+                continue
+            for post in self.posts:
+                if is_overdue(post.since_ns, now_ns, limit_ns):
+                    post.give_up(TookTooLong(f"an execution took longer than {limit_s:g} s"))
+            if self.hung_threads < self._hung_before:  # one came back after all
+                self._announce()
+            due_ns = next_look_ns([post.since_ns for post in self.posts], now_ns, limit_ns)
 
     def _take_out(self, post: Post, died: InstanceDied) -> None:
+        hung = post.executor.is_abandoned
         log.error("instance_died", extra=self._extra(post, reason=died.message))
+        self.deaths[Death.HUNG if hung else Death.DIED] += 1
         post.died(died)
         post.executor.retire(post.instance.close)
         self._retired = [executor for executor in self._retired if executor.is_running]
         self._retired.append(post.executor)
+        if hung:
+            self._hung.add(self._model, post.executor)
         self._announce()
 
     def _not_replaced(self, post: Post, error: Exception) -> None:
@@ -195,7 +196,8 @@ class Instances:
 
     def _announce(self) -> None:
         vacancies = [post.vacancy for post in self.posts if post.vacancy is not None]
-        self._condition = condition_of(len(self.posts), vacancies)
+        self._hung_before = self.hung_threads
+        self._condition = condition_of(len(self.posts), vacancies, self._hung_before)
         self._changed.set()
         self._changed = asyncio.Event()
 

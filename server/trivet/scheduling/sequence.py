@@ -21,7 +21,8 @@ from trivet.clock import Clock
 from trivet.config import DirectStrategy, ModelConfig, OldestStrategy, SequencePolicy
 from trivet.errors import EngineFailed, InstanceDied, ServeError
 from trivet.request import InferRequest, InferResponse, Stages
-from trivet.scheduling.instances import Instances, Post
+from trivet.scheduling.instances import Instances
+from trivet.scheduling.post import Post
 from trivet.scheduling.resources import permitted
 from trivet.scheduling.sequence_keeping import OpenSequences
 from trivet.scheduling.sequence_policy import Head, TakeHeads, WaitUntil, plan_heads
@@ -142,7 +143,11 @@ class SequenceScheduler:
         answered then.
         """
         while True:
-            places = await self._next_places(post)
+            try:
+                places = await self._next_places(post)
+            except InstanceDied as died:  # found dead while nothing ran
+                self._table.lose(post.number, died.message, self._clock.now_ns())
+                raise
             sequences = self._table.take(post.number, places)
             taken_ns = self._clock.now_ns()
             post.begin(taken_ns)
@@ -172,8 +177,9 @@ class SequenceScheduler:
         """Wait for the heads that the strategy would send now, and until the instance may run."""
         wait = partial(self._wait_places, post.number)
         if post.permit is None:
-            return await wait()
-        return await permitted(post.permit, wait, partial(self._due_places, post.number))
+            return await post.idle(wait)
+        due = partial(self._due_places, post.number)
+        return await post.idle(partial(permitted, post.permit, wait, due))
 
     async def _wait_places(self, number: int) -> tuple[int, ...]:
         while True:
@@ -218,7 +224,7 @@ class SequenceScheduler:
         batch = Batch([row for row, _ in rows], self._clock.now_ns)
         started_ns = self._clock.now_ns()
         try:
-            answers = await post.executor.run(post.instance.execute, batch)
+            answers = await post.run(lambda: started_ns, post.instance.execute, batch)
             if len(answers) != len(rows):
                 raise ValueError(f"the backend gave {len(answers)} answers to {len(rows)} requests")
         except InstanceDied:

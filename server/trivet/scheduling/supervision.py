@@ -48,10 +48,12 @@ def pause_ns(failures: int) -> int:
     return min(FIRST_PAUSE_NS << min(failures - 1, 20), LONGEST_PAUSE_NS)
 
 
-def condition_of(instances: int, vacancies: Sequence[Vacancy]) -> Condition:
-    """instances: how many there should be."""
+def condition_of(instances: int, vacancies: Sequence[Vacancy], hung: int = 0) -> Condition:
+    """instances: how many there should be. hung: threads that were given up and still run."""
+    left = "1 thread hangs" if hung == 1 else f"{hung} threads hang"
+    told = f"{left} in the engine" if hung else ""
     if not vacancies:
-        return WELL
+        return Condition(reason=told)
     worst = max(vacancies, key=lambda vacancy: vacancy.attempts)
     which = "its only instance" if instances == 1 else f"{len(vacancies)} of {instances} instances"
     verb = "are" if instances > 1 and len(vacancies) > 1 else "is"
@@ -59,6 +61,7 @@ def condition_of(instances: int, vacancies: Sequence[Vacancy]) -> Condition:
     if worst.attempts:
         attempts = "1 attempt" if worst.attempts == 1 else f"{worst.attempts} attempts"
         reason += f"; {attempts} failed, the last so: {worst.failed}"
+    reason += f"; {told}" if told not in reason else ""
     given_up = all(vacancy.attempts >= PATIENCE for vacancy in vacancies)
     return Condition(able=len(vacancies) < instances or not given_up, reason=reason)
 

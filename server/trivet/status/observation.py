@@ -13,6 +13,7 @@ from trivet.model.model import Model
 from trivet.repository.entry import State
 from trivet.repository.registry import UNLOADED, IndexEntry
 from trivet.repository.telling import IDLE
+from trivet.scheduling.instances import Death
 from trivet.status.sources import Sources
 from trivet.telemetry.exposition import Process, Sheet, text
 from trivet.telemetry.failures import Reason
@@ -37,6 +38,8 @@ class _Served:
     rows: Sequence[tuple[int, int]]  # of a batch, and how many such batches
     instances: int
     busy_ns: Sequence[int]
+    deaths: Mapping[Death, int]
+    hung_threads: int
     cached: bool
 
 
@@ -111,6 +114,8 @@ class Observation:
             ],
             instances=sum(post.vacancy is None for post in model.posts),
             busy_ns=[post.busy_ns(now_ns) for post in model.posts],
+            deaths=dict(model.deaths),
+            hung_threads=model.hung_threads,
             cached=model.is_cached,
         )
 
@@ -164,6 +169,9 @@ def _add_version(sheet: Sheet, served: _Served) -> None:
     sheet.add("trivet_truncated_requests_total", counted.truncated, *labels)
     sheet.add("trivet_model_memory_bytes", counted.memory_bytes, *labels)
     sheet.add("trivet_instances", served.instances, *labels)
+    for how, deaths in served.deaths.items():
+        sheet.add("trivet_instance_deaths_total", deaths, *labels, how)
+    sheet.add("trivet_hung_threads", served.hung_threads, *labels)
     for number, busy_ns in enumerate(served.busy_ns):
         sheet.add("trivet_instance_busy_seconds_total", busy_ns / 1e9, *labels, str(number))
 

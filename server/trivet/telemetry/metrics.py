@@ -156,6 +156,18 @@ METRICS = (
     _gauge("trivet_model_memory_bytes", "Growth of the process at its load", *_OF_A_VERSION),
     _gauge("trivet_instances", "Instances that are there to run batches", *_OF_A_VERSION),
     _counter(
+        "trivet_instance_deaths_total",
+        "Instances that ended before their time, by how: died (its process ended, its device was"
+        " lost) or hung (it took too long and was given up)",
+        *_OF_A_VERSION,
+        "how",
+    ),
+    _gauge(
+        "trivet_hung_threads",
+        "Threads that hang in the model's engine and were given up",
+        *_OF_A_VERSION,
+    ),
+    _counter(
         "trivet_instance_busy_seconds_total",
         "Time that each instance had a batch; divided by time it is its load",
         *_OF_A_VERSION,

@@ -19,7 +19,7 @@ from trivet.clock import SystemClock
 from trivet.config import InstanceGroup, ModelConfig, TensorSpec
 from trivet.config_file import Faults
 from trivet.errors import InvalidConfig
-from trivet.model.affinity import check_affinity, opened_on, usable_cores
+from trivet.model.affinity import check_affinity, keep_to, usable_cores
 from trivet.model.loading import Loader
 from trivet.request import InferRequest
 from trivet_backends.onnxruntime import OnnxRuntimeBackend
@@ -65,24 +65,14 @@ async def test_instances_and_the_engines_own_threads_are_kept_to_the_cores(tmp_p
     answer = await model.infer(InferRequest(model="m", inputs={"x": np.ones(2, np.float32)}))
     assert answer.outputs["y"].tolist() == [1, 1]
     await model.close()
-    for thread in threading.enumerate():  # whoever opened it may go where it could before
+    for thread in threading.enumerate():  # those of the server may go where they could before
         assert thread.native_id is not None
         assert os.sched_getaffinity(thread.native_id) == USABLE
 
 
-@pytest.mark.skipif(len(USABLE) < 2, reason="one core is all there is")
-def test_the_thread_that_opens_is_free_again_also_after_a_failure() -> None:
-    def fail() -> None:
-        assert os.sched_getaffinity(0) == {LAST}
-        raise RuntimeError("no such file")
-
-    with pytest.raises(RuntimeError, match="no such file"):
-        opened_on([LAST], fail)
-    assert os.sched_getaffinity(0) == USABLE
-
-
 def test_without_a_wish_nothing_is_pinned() -> None:
-    assert opened_on((), os.sched_getaffinity, 0) == USABLE
+    keep_to(())
+    assert os.sched_getaffinity(0) == USABLE
 
 
 async def test_cores_the_process_may_not_use_are_refused_and_the_others_named(

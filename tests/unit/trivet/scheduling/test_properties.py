@@ -179,7 +179,7 @@ class TimedExecutor(Executor):
             await self._clock.sleep_until(self._clock.now_ns() + 30_000 * len(batch.requests))
         return function(*args, **kwargs)
 
-    async def close(self) -> None: ...
+    async def close(self, timeout_s: float | None = None) -> None: ...
 
 
 def check_budget(batch: list[tuple[int, int]], policy: BatchPolicy) -> None:
