@@ -85,3 +85,6 @@ def _otlp(config: OtlpConfig) -> Otlp:
     except ModuleNotFoundError as error:
         cure = "pip install 'trivet[otel]', or name no collector"
         raise InvalidConfig([Fault("--otlp-endpoint", f"{error.name} is missing", cure)]) from None
+    except Exception as error:  # the SDK reads its variables itself, and has errors of its own
+        cure = "correct the variable OTEL_... that it is about"
+        raise InvalidConfig([Fault("environment: OTEL_*", str(error), cure)]) from error
