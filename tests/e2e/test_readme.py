@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.harness.server import ServerProcess
+from trivet import plugins
+from trivet.cli.command import Command
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+WORKSHOP = (ROOT / "backends" / "trivet_backends" / "workshop" / "README.md").read_text()
+COMMANDS = [
+    (page, line.replace("\\\n", " ").removeprefix(".venv/bin/trivet "))
+    for page, text in (("README", README), ("workshop", WORKSHOP))
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    for line in re.findall(r"^\.venv/bin/trivet (?:.*\\\n)*.*$", block, re.MULTILINE)
+]
 INFER_LINES = re.findall(r"^\.venv/bin/(trivet infer .*)$", README, re.MULTILINE)
 
 
@@ -33,8 +44,21 @@ def test_infer_of_the_readme_runs(line: str, demo_server: ServerProcess) -> None
     assert "door" in run.stdout
 
 
+@pytest.mark.parametrize(("page", "line"), COMMANDS)
+def test_commands_of_the_pages_are_understood(page: str, line: str) -> None:
+    """Every flag is there and takes what is shown; what it does has tests of its own."""
+    name, *words = shlex.split(line)
+    command: Command = plugins.load(plugins.entries(plugins.COMMANDS)[name], name)
+    parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    command.add_arguments(parser)
+    parser.parse_args(words)
+
+
 def test_the_readme_has_code_to_run() -> None:
     assert len(PYTHON_BLOCKS) >= 2
+    assert {"finetune", "quantize", "tune", "export"} <= {
+        line.split()[0] for page, line in COMMANDS if page == "workshop"
+    }
     assert INFER_LINES
 
 
