@@ -17,9 +17,9 @@ SEPARATOR = ";"  # between the values of a flag that may be given several times,
 
 # What Kubernetes tells every container about Services called trivet or trivet-...: no settings.
 _SERVICE_LINK = re.compile(
-    PREFIX + r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+    PREFIX + r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
-_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
+_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")  # what such a ..._PORT holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ def unknown_variables(
     """Variables that begin as ours do and set nothing, each with a word of help."""
     known = {flag.variable: flag for flag in flags}
     for name in sorted(environment):
-        if not name.startswith(PREFIX) or _SERVICE_LINK.fullmatch(name):
+        link = _SERVICE_LINK.fullmatch(name) or _ADDRESS.fullmatch(environment[name])
+        if link or not name.startswith(PREFIX):
             continue
         if name not in known:
             near = nearest(name.removeprefix(PREFIX).lower().replace("_", "-"), flags)

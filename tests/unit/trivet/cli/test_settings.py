@@ -144,6 +144,7 @@ def test_variables_that_are_no_flags_are_told_of_and_those_of_services_are_not()
         "TRIVET_PRINT_CONFIG": "toml",
         "TRIVET_SERVICE_HOST": "10.0.0.1",
         "TRIVET_PORT_8001_TCP_ADDR": "10.0.0.1",
+        "TRIVET_PORT": "tcp://10.0.0.1:8001",
         "TRIVET_CANARY_SERVICE_PORT_GRPC": "8001",
         "TRIVET_XYZZY": "1",
         "PATH": "/bin",
