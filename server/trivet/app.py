@@ -22,6 +22,7 @@ from trivet.errors import Fault, InvalidConfig
 from trivet.frontend.access import Access, Restriction, guarded
 from trivet.frontend.access_rules import Group
 from trivet.frontend.access_tokens import TokenFile
+from trivet.frontend.admission import Admission, AdmissionLimits
 from trivet.frontend.counted import counted
 from trivet.frontend.extras import Extras
 from trivet.frontend.forwarding import HeaderForwarder
@@ -84,6 +85,7 @@ class ServerConfig:
     server_name: str = DEFAULT_SERVER_NAME
     control: ControlOptions = field(default_factory=ControlOptions)
     cache_bytes: int = 0  # of the response cache; 0: there is none
+    admission: AdmissionLimits = field(default_factory=AdmissionLimits)  # of all requests together
     shutdown_delay_s: float = 0.0  # told to stop: serve on for so long, and show as not ready
     exit_on_error: bool = True  # end if a model cannot be loaded, instead of serving the others
     hold_until: int = 0  # requests that must wait before a scheduler takes its first batch
@@ -175,6 +177,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             extras=_extras(config, sending.tracer, calls),
             control=control,
             vectors=vectors,
+            admission=Admission(registry, config.admission),
         )
         table = traced(counted(guarded(table, access), calls), sending.spans)
         asked.update(table)

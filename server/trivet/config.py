@@ -337,6 +337,7 @@ class ModelConfig:
     batch_outputs: tuple[BatchOutput, ...] = ()
     gpu_accelerators: tuple[Accelerator, ...] = ()  # for instances on a GPU; the first is preferred
     cpu_accelerators: tuple[Accelerator, ...] = ()  # for those on the CPU
+    max_inflight_requests: int = 0  # from arrival to answer; 0: any
     graph_level: int = 0  # -1: basic rewrites of the graph, 0: all, 1: extended, 2: none
 
     @property

@@ -83,6 +83,12 @@ class QueueFull(Unavailable):
         )
 
 
+class Overloaded(Unavailable):
+    """As much is under way as the server, or the model, takes."""
+
+    retry_after_s = 0.1
+
+
 class QueueTimeout(Unavailable):
     """The request waited in its model's queue for as long as it may."""
 

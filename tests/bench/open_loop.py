@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
+from tests.bench.beside import asked_after, latency_of, recovered_s
 from tests.bench.results import Row, at_most
-from tests.bench.rivals import LENGTH_AWARE, Rival, bounded_queue, served
+from tests.bench.rivals import LENGTH_AWARE, Rival, bounded, served
 from tests.bench.setting import CALLERS, Setting, say
 from tests.bench.subjects import PIPELINE, Subject
 from trivet_client import Client
@@ -17,7 +18,7 @@ from trivet_client.bench.schedule import ClosedLoop, OpenLoop, Pace
 from trivet_client.bench.summary import Latency, Summary
 from trivet_client.bench.workers import Workers
 
-QUEUE = 64  # requests that may wait, of the server that is asked for too much
+AT_A_TIME = 64  # requests let in by the server that is asked for too much
 WARM_UP_S = 1.0
 # Seconds of each load in a round. A p99 wants some hundred requests.
 ALONE_S, SATURATED_S, LOADED_S, OVERLOADED_S = 8.0, 6.0, 12.0, 8.0
@@ -25,19 +26,24 @@ ALONE_S, SATURATED_S, LOADED_S, OVERLOADED_S = 8.0, 6.0, 12.0, 8.0
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Each load once. Rates are requests per second."""
+    """Each load once. Rates are requests per second. health: what it took during the overload.
+
+    recovered_s: from the last request of the overload to answers as quick as one caller's alone.
+    """
 
     alone: Summary
     saturated: Summary
     loaded: Summary
     overloaded: Summary
+    health: Latency
+    recovered_s: float
 
     @property
     def limit_ms(self) -> float:
-        """What the queue's limit promises the accepted: twice the time that a full queue takes,
-        as nobody waits more than twice a fair turn, and the computing itself. The time is by what
-        is answered then, since callers who are refused take their share of the cores."""
-        waiting_ms = QUEUE / self.overloaded.requests_per_s * 1e3
+        """What the limit promises the accepted: twice the time that so many take, as nobody waits
+        more than twice a fair turn, and the computing itself. The time is by what is answered
+        then, since callers who are refused take their share of the cores."""
+        waiting_ms = AT_A_TIME / self.overloaded.requests_per_s * 1e3
         return 2 * waiting_ms + _latency(self.alone).p99_ms
 
 
@@ -47,8 +53,8 @@ def rows(setting: Setting) -> list[Row]:
     with ExitStack() as stack:
         workers = stack.enter_context(Workers(1))
         ours = stack.enter_context(_bench(LENGTH_AWARE, subject, setting))
-        bounded = stack.enter_context(_bench(bounded_queue(QUEUE), subject, setting))
-        rounds = [_round(workers, ours, bounded) for _ in range(setting.times(3))]
+        full = stack.enter_context(_bench(bounded(AT_A_TIME), subject, setting))
+        rounds = [_round(workers, ours, full) for _ in range(setting.times(3))]
     crowded = [each for each in rounds if each.overloaded.failure]
     if len(crowded) < len(rounds):
         setting.notes.append(
@@ -69,7 +75,7 @@ def _overload(name: str, rounds: list[Round]) -> list[Row]:
     refusals = [each.overloaded.failure for each in rounds if each.overloaded.failure]
     return [
         Row(
-            f"{name}, at 150 %, queue of {QUEUE}: p99 of the accepted, of what the limit promises",
+            f"{name}, at 150 %, {AT_A_TIME} let in: p99 of those, of what the limit promises",
             [_latency(each.overloaded).p99_ms / each.limit_ms for each in rounds],
             at_most(1),
         ),
@@ -84,18 +90,30 @@ def _overload(name: str, rounds: list[Round]) -> list[Row]:
             [refusal.p99_ms for refusal in refusals],
             at_most(5),
         ),
+        Row(f"{name}, at 150 %: health's median, ms", [each.health.p50_ms for each in rounds]),
+        Row(f"{name}, at 150 %: health's p99, ms", [each.health.p99_ms for each in rounds]),
+        Row(
+            f"{name}, after 150 %: until one caller is answered as quickly as alone, seconds",
+            [each.recovered_s for each in rounds],
+            at_most(1),
+        ),
     ]
 
 
-def _round(workers: Workers, ours: Bench, bounded: Bench) -> Round:
+def _round(workers: Workers, ours: Bench, full: Bench) -> Round:
     alone = _run(workers, ours, ClosedLoop(1), ALONE_S)
     saturated = _run(workers, ours, ClosedLoop(CALLERS), SATURATED_S)
     rate = saturated.requests_per_s
+    loaded = _run(workers, ours, OpenLoop(round(0.7 * rate, 1)), LOADED_S)
+    with asked_after(full.target.address) as health_ms:
+        overloaded = _run(workers, full, OpenLoop(round(1.5 * rate, 1)), OVERLOADED_S)
     return Round(
         alone=alone,
         saturated=saturated,
-        loaded=_run(workers, ours, OpenLoop(round(0.7 * rate, 1)), LOADED_S),
-        overloaded=_run(workers, bounded, OpenLoop(round(1.5 * rate, 1)), OVERLOADED_S),
+        loaded=loaded,
+        overloaded=overloaded,
+        health=latency_of(health_ms),
+        recovered_s=recovered_s(full.target.address, PIPELINE, _latency(alone).p99_ms),
     )
 
 

@@ -21,10 +21,11 @@ BY_LENGTH = ("max_batch_tokens", "max_padding_percent", "batch_window")
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A variant of the encoder's config.pbtxt."""
+    """A variant of the encoder's config.pbtxt, and of the server's flags."""
 
     name: str
     edit: Callable[[pb.ModelConfig], None]
+    flags: tuple[str, ...] = ()
 
 
 def _as_built(config: pb.ModelConfig) -> None:
@@ -59,13 +60,9 @@ def instances(count: int) -> Rival:
     return Rival(f"{count} instances", lambda config: _set_instances(config, count))
 
 
-def bounded_queue(size: int) -> Rival:
-    """As built, with a queue that holds at most so many requests."""
-
-    def bound(config: pb.ModelConfig) -> None:
-        config.dynamic_batching.default_queue_policy.max_queue_size = size
-
-    return Rival(f"queue of {size}", bound)
+def bounded(count: int) -> Rival:
+    """As built, on a server that lets in at most so many requests at a time."""
+    return Rival(f"{count} at a time", _as_built, ("--max-inflight-requests", str(count)))
 
 
 def repository_of(rival: Rival, subject: Subject, into: Path) -> Path:
@@ -80,16 +77,17 @@ def repository_of(rival: Rival, subject: Subject, into: Path) -> Path:
 def served(rival: Rival, subject: Subject, scratch: Path) -> Iterator[ServerProcess]:
     """A server of the subject under the rival's config; its files lie in `scratch`."""
     folder = Path(mkdtemp(dir=scratch, prefix=f"{subject.encoder}-"))
-    with started(repository_of(rival, subject, folder / "models"), folder / "log") as server:
+    repository = repository_of(rival, subject, folder / "models")
+    with started(repository, folder / "log", *rival.flags) as server:
         yield server
 
 
 @contextmanager
-def started(repository: Path, log: Path) -> Iterator[ServerProcess]:
+def started(repository: Path, log: Path, *flags: str) -> Iterator[ServerProcess]:
     """`serving`; where it does not come up, its log tells why, as the file will be gone."""
     with ExitStack() as stack:
         try:
-            server = stack.enter_context(serving(repository, log=log))
+            server = stack.enter_context(serving(repository, *flags, log=log))
         except RuntimeError as error:
             error.add_note(log.read_text())
             raise

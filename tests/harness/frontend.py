@@ -13,6 +13,7 @@ import grpc
 from tests.harness.transports import chosen
 from trivet.config import ModelConfig, TensorSpec
 from trivet.frontend import services
+from trivet.frontend.admission import Admission, AdmissionLimits
 from trivet.frontend.extras import Extras
 from trivet.model.model import Model
 from trivet.model.validation import Validator
@@ -73,6 +74,7 @@ class Served:
     registry: Registry
     draining: asyncio.Event
     channel: grpc.aio.Channel
+    admission: Admission
 
     @property
     def address(self) -> str:
@@ -112,6 +114,7 @@ async def run_server(
     grace_s: float = 5.0,
     extras: Extras | None = None,
     vectors: Vectors | None = None,
+    admission: AdmissionLimits | None = None,
 ) -> AsyncIterator[Served]:
     registry, draining = Registry(), asyncio.Event()
     for model in models:
@@ -123,8 +126,11 @@ async def run_server(
         closing_s=0,
         transport=chosen(),
     )
-    methods = services.methods(registry, draining=draining, extras=extras, vectors=vectors)
+    let_in = Admission(registry, admission)
+    methods = services.methods(
+        registry, draining=draining, extras=extras, vectors=vectors, admission=let_in
+    )
     async with serving(methods, options) as port:
         limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=limits) as channel:
-            yield Served(port, registry, draining, channel)
+            yield Served(port, registry, draining, channel, let_in)

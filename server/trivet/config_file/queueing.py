@@ -5,9 +5,12 @@ dynamic_batching {
   default_queue_policy { default_timeout_microseconds: 50000  max_queue_size: 256 }
   priority_queue_policy { key: 1 value { timeout_action: DELAY default_timeout_microseconds: 500 } }
 }
+parameters { key: "max_inflight_requests" value { string_value: "64" } }    of pipelines, too
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from trivet.config import ModelConfig, Priorities, QueuePolicy, TimeoutAction
 from trivet.config_file.faults import Faults
@@ -17,6 +20,19 @@ _ACTIONS = {
     pb.ModelQueuePolicy.REJECT: TimeoutAction.REJECT,
     pb.ModelQueuePolicy.DELAY: TimeoutAction.DELAY,
 }
+
+
+_INFLIGHT = "max_inflight_requests"
+
+
+def max_inflight_requests(parameters: Mapping[str, str], where: str, faults: Faults) -> int:
+    """How many requests may be under way, from arrival to answer; 0: any."""
+    written = parameters.get(_INFLIGHT, "0")
+    if written.isascii() and written.isdecimal() and len(written) < 10:
+        return int(written)
+    what = f"'{written}' is no number of requests"
+    faults.add(f'{where}: parameters["{_INFLIGHT}"]', what, "write 0, for any, or more")
+    return 0
 
 
 def queue_policy(message: pb.ModelDynamicBatching, where: str, faults: Faults) -> QueuePolicy:

@@ -24,7 +24,7 @@ from trivet.config_file.faults import Faults
 from trivet.config_file.labelling import check_label_task
 from trivet.config_file.optimization import accelerators, graph_level, profiles
 from trivet.config_file.placement import cpu_affinity
-from trivet.config_file.queueing import priorities, queue_policy
+from trivet.config_file.queueing import max_inflight_requests, priorities, queue_policy
 from trivet.config_file.ragged import batch_inputs, batch_outputs, check_ragged
 from trivet.config_file.rate_limiter import resource_needs, turn_priority
 from trivet.config_file.reshape import check_reshapes, reshape
@@ -98,6 +98,7 @@ def _config(message: pb.ModelConfig, where: str, name: str, faults: Faults) -> M
         cpu_affinity=cpu_affinity(message, parameters, where, faults),
         execution_timeout_s=time_limit(EXECUTION, message, parameters, where, faults),
         load_timeout_s=time_limit(LOAD, message, parameters, where, faults),
+        max_inflight_requests=max_inflight_requests(parameters, where, faults),
         decoupled=is_decoupled(message, where, faults),
         batch_inputs=batch_inputs(message, where, faults),
         batch_outputs=batch_outputs(message, where, faults),

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from trivet.errors import ServeError, Unimplemented
+from trivet.frontend.admission import Admission
 from trivet.frontend.codec import fill_response, request_of, version_of
 from trivet.frontend.concurrency import answer_stream
 from trivet.frontend.counted import messages_of
@@ -39,14 +40,19 @@ class Inference:
         draining: asyncio.Event,
         extras: Extras | None = None,
         max_in_flight: int = MAX_IN_FLIGHT,
+        admission: Admission | None = None,
     ) -> None:
-        """max_in_flight: requests of one stream read and not yet answered."""
+        """max_in_flight: requests of one stream read and not yet answered.
+
+        admission: of the messages of streams.
+        """
         self._registry = registry
         self._draining = draining
         extras = extras or Extras()
         self._regions, self._forwarder = extras.regions, extras.forwarder
         self._tracer, self._limits = extras.tracer, extras.limits
         self._max_in_flight = max_in_flight
+        self._admission = admission or Admission(registry)
         self._kind = messages_of(extras.calls, "ModelStreamInfer")
 
     def methods(self) -> Methods:
@@ -93,8 +99,8 @@ class Inference:
                 one.failed(error)
             return _refused(error, in_band=in_band)
         if self._is_decoupled(asked):
-            return self._many(asked, forwarded, in_band=in_band)
-        return self._one(asked, forwarded, in_band=in_band)
+            return self._many(asked, len(message), forwarded, in_band=in_band)
+        return self._one(asked, len(message), forwarded, in_band=in_band)
 
     def _read(self, message: bytes) -> pb.ModelInferRequest:
         return parse(pb.ModelInferRequest, message, self._limits.max_fields, _TENSORS)
@@ -108,12 +114,13 @@ class Inference:
             return False  # it is refused when its turn comes
 
     async def _one(
-        self, asked: pb.ModelInferRequest, forwarded: Parameters | None, *, in_band: bool
+        self, asked: pb.ModelInferRequest, size: int, forwarded: Parameters | None, *, in_band: bool
     ) -> bytes:
         with self._kind.one() as one:
             try:
                 answer = pb.ModelStreamInferResponse()
-                await self._infer(asked, answer.infer_response, forwarded, unary=False)
+                with self._admission.let_in(asked.model_name, size):
+                    await self._infer(asked, answer.infer_response, forwarded, unary=False)
                 # One answer per request: each is its request's last.
                 answer.infer_response.parameters[_FINAL].bool_param = True
                 return answer.SerializeToString()
@@ -122,13 +129,16 @@ class Inference:
                 return _told(error, asked, in_band=in_band).SerializeToString()
 
     async def _many(
-        self, asked: pb.ModelInferRequest, forwarded: Parameters | None, *, in_band: bool
+        self, asked: pb.ModelInferRequest, size: int, forwarded: Parameters | None, *, in_band: bool
     ) -> Answers:
         """The answers of a decoupled model to one request."""
         with self._kind.one() as one:
             try:
                 request, final = self._request(asked, forwarded), False
-                with self._registry.acquire_for(request) as model:
+                with (
+                    self._admission.let_in(request.model, size),
+                    self._registry.acquire_for(request) as model,
+                ):
                     deliveries = self._deliveries(asked, model)
                     trace = self._tracer.sample(request) if self._tracer.on else None
                     async with aclosing(model.stream(request)) as responses:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from trivet.frontend import reflection
+from trivet.frontend.admission import Admission, admitted
 from trivet.frontend.cost import Cost
 from trivet.frontend.description import Description, extensions
 from trivet.frontend.extras import Extras
@@ -31,6 +32,7 @@ def methods(
     extras: Extras | None = None,
     control: Control | None = None,
     vectors: Vectors | None = None,
+    admission: Admission | None = None,
 ) -> Methods:
     """Every method of every service, for a transport to serve.
 
@@ -40,19 +42,27 @@ def methods(
     server_name: what ServerMetadata tells. extras: None where all of them are off.
     control: loads and unloads models as clients ask; None where nobody does.
     vectors: of labels and examples, kept for the models that label texts, too.
+    admission: what is let in at a time; None: as much as by default.
     """
+    admission = admission or Admission(registry)
     extras = extras or Extras()
     names = extensions(shared_memory=extras.regions is not None)
     table = {
         **Description(registry, draining, server_name, names).methods(),
-        **Inference(registry, draining, extras).methods(),
+        **Inference(registry, draining, extras, admission=admission).methods(),
         **SharedMemoryService(extras.regions).methods(),
         **Settings(registry, extras.tracer, extras.log).methods(),
         **RepositoryControl(registry, control).methods(),
         **Text(
-            registry, draining, extras.tracer, extras.limits, calls=extras.calls, vectors=vectors
+            registry,
+            draining,
+            extras.tracer,
+            extras.limits,
+            calls=extras.calls,
+            vectors=vectors,
+            admission=admission,
         ).methods(),
         **Cost(registry).methods(),
         **Health(registry, draining).methods(),
     }
-    return {**table, **reflection.methods(table, draining)}
+    return admitted({**table, **reflection.methods(table, draining)}, admission)

@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from trivet.errors import InvalidInput
+from trivet.frontend.admission import Admission
 from trivet.frontend.concurrency import answer_stream
 from trivet.frontend.counted import messages_of
 from trivet.frontend.limits import Limits
@@ -48,11 +49,12 @@ class Text:
         max_in_flight: int = MAX_IN_FLIGHT,
         calls: Calls | None = None,
         vectors: Vectors | None = None,
+        admission: Admission | None = None,
     ) -> None:
         """max_in_flight: texts of one call that are being answered at the same time.
 
         calls: where the messages of streams are counted. vectors: where those are kept that come
-        again; None for a place of its own.
+        again; None for a place of its own. admission: of the messages of streams.
         """
         self._registry = registry
         self._draining = draining
@@ -61,6 +63,7 @@ class Text:
         self._max_in_flight = max_in_flight
         self._kinds = {task.name: messages_of(calls, task.name) for task in TASKS}
         self._vectors = Vectors() if vectors is None else vectors
+        self._admission = admission or Admission(registry)
         self._tokenizers: WeakKeyDictionary[Model, frozenset[str]] = WeakKeyDictionary()
 
     def methods(self) -> Methods:
@@ -85,7 +88,7 @@ class Text:
             with kind.one() as one:
                 try:
                     asked = parse(task.messages.stream_request, message)
-                    await self._one(task, asked, answer)
+                    await self._one(task, asked, len(message), answer)
                 except Exception as error:
                     _fill_error(answer.error, error, task.name)
                     one.failed(error)
@@ -127,13 +130,16 @@ class Text:
             await answer_all(items, answer, self._max_in_flight)
             return model.version
 
-    async def _one(self, task: Task[Any, Any], asked: Any, answer: Any) -> None:
+    async def _one(self, task: Task[Any, Any], asked: Any, size: int, answer: Any) -> None:
         """Answer one item of a stream into the result of `answer`."""
         self._limits.check_name(asked.id, "a request's id", "")
         self._limits.check_name(asked.model, "a model's name", "")
         answer.id = asked.id
         answer.model_name = asked.model or task.default_model
-        with self._registry.acquire(answer.model_name, _version(asked.version)) as model:
+        with (
+            self._admission.let_in(answer.model_name, size),
+            self._registry.acquire(answer.model_name, _version(asked.version)) as model,
+        ):
             answer.model_version = model.version
             task.check(model.config, asked)
             asking = self._asking(model, asked.id)

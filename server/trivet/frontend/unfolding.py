@@ -13,6 +13,7 @@ from collections.abc import Collection
 LOOKED_AT_BYTES = 1 << 16
 
 _MAX_VARINT = 10  # bytes
+_MAX_TEXT = 4096  # bytes; no name has more
 
 
 def has_more_fields(message: bytes, most: int, inside: Collection[int] = ()) -> bool:
@@ -22,6 +23,17 @@ def has_more_fields(message: bytes, most: int, inside: Collection[int] = ()) -> 
     no message have as many fields as come before what is wrong; parsing says the rest.
     """
     return _left(message, 0, len(message), most, inside) < 0
+
+
+def first_text(message: bytes) -> str:
+    """The text in field 1, where a message begins with it, as all libraries write it; else none."""
+    try:
+        if message[0] != 1 << 3 | 2:
+            return ""
+        size, place = _varint(message, 1)
+    except IndexError:
+        return ""
+    return message[place : place + min(size, _MAX_TEXT)].decode("utf-8", "replace")
 
 
 def _left(message: bytes, place: int, end: int, most: int, inside: Collection[int]) -> int:

@@ -157,6 +157,12 @@ class Registry:
         """The model that is given to whoever asks for this version; None if there is none."""
         return self._models[name][version].model if self._serves(name, version) else None
 
+    def latest(self, name: str) -> Model | None:
+        """The version given to who asks for a model and no version; None if none is ready."""
+        versions = self._models.get(name, {})
+        ready = [number for number in versions if self._serves(name, number)]
+        return versions[max(ready)].model if ready else None
+
     def index(self) -> list[IndexEntry]:
         """Every version known, in the order of name and version."""
         return sorted(

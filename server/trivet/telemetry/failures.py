@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 from enum import IntEnum
 
-from trivet.errors import CallerLeft, Code, EngineFailed, QueueFull, QueueTimeout, ServeError
+from trivet.errors import (
+    CallerLeft,
+    Code,
+    EngineFailed,
+    Overloaded,
+    QueueFull,
+    QueueTimeout,
+    ServeError,
+)
 
 
 class Reason(IntEnum):
     """The name is the label's value."""
 
-    REJECTED = 0  # the queue was full, or the request waited in it for too long
+    REJECTED = 0  # too much was under way, or the request waited in the queue for too long
     CANCELED = 1  # the caller left, or its deadline passed
     BACKEND = 2  # model code or its engine raised
     OTHER = 3  # the request was wrong, or no instance was left
@@ -19,7 +27,7 @@ class Reason(IntEnum):
 
 def reason_of(error: BaseException) -> Reason:
     """What a request that ended so is counted as."""
-    if isinstance(error, QueueFull | QueueTimeout):
+    if isinstance(error, QueueFull | QueueTimeout | Overloaded):
         return Reason.REJECTED
     if isinstance(error, asyncio.CancelledError | GeneratorExit | CallerLeft):
         return Reason.CANCELED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.open_loop import QUEUE, Round
+from tests.bench.open_loop import AT_A_TIME, Round
 from trivet_client.bench.summary import Latency, Summary
 
 
@@ -22,8 +22,15 @@ def summary(requests_per_s: float, p99_ms: float) -> Summary:
     )
 
 
-def test_it_is_two_full_queues_and_the_computing_itself() -> None:
+def test_it_is_two_times_as_many_as_are_let_in_and_the_computing_itself() -> None:
     usual = summary(requests_per_s=500, p99_ms=1)
-    alone, overloaded = summary(100, p99_ms=30), summary(requests_per_s=QUEUE, p99_ms=2500)
-    round_ = Round(alone=alone, saturated=usual, loaded=usual, overloaded=overloaded)
-    assert round_.limit_ms == pytest.approx(2000 + 30)  # a full queue takes a second
+    alone, overloaded = summary(100, p99_ms=30), summary(requests_per_s=AT_A_TIME, p99_ms=2500)
+    round_ = Round(
+        alone=alone,
+        saturated=usual,
+        loaded=usual,
+        overloaded=overloaded,
+        health=Latency(p50_ms=1, p90_ms=1, p99_ms=1, max_ms=1),
+        recovered_s=0.1,
+    )
+    assert round_.limit_ms == pytest.approx(2000 + 30)  # so many take a second

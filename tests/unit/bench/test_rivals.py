@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_format
 
-from tests.bench.rivals import FIFO_8, LENGTH_AWARE, ONE_BY_ONE, Rival, bounded_queue, repository_of
+from tests.bench.rivals import FIFO_8, LENGTH_AWARE, ONE_BY_ONE, Rival, bounded, repository_of
 from tests.bench.rivals import instances as so_many
 from tests.bench.subjects import Subject
 from trivet_protos.generated import model_config_pb2 as pb
@@ -71,7 +71,6 @@ def test_one_at_a_time_has_one_single_thread_worker_per_core(
     assert config.parameters["intra_op_thread_count"].string_value == "1"
 
 
-def test_instances_and_the_queues_bound_are_set(subject: Subject, tmp_path: Path) -> None:
+def test_instances_and_the_servers_bound_are_set(subject: Subject, tmp_path: Path) -> None:
     assert config_of(so_many(2), subject, tmp_path / "two").instance_group[0].count == 2
-    bounded = config_of(bounded_queue(64), subject, tmp_path / "bounded").dynamic_batching
-    assert bounded.default_queue_policy.max_queue_size == 64
+    assert bounded(64).flags == ("--max-inflight-requests", "64")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trivet.cli.flags import (
     access,
+    admission,
     cache,
     grpc,
     inference,
@@ -31,6 +32,7 @@ GROUPS = (
     Group("who may call", access.FLAGS),
     Group("requests", inference.FLAGS),
     Group("limits of a request", limits.FLAGS),
+    Group("limits of all requests", admission.FLAGS),
     Group("response cache", cache.FLAGS),
     Group("rate limiter", rate_limit.FLAGS),
     Group("engines that hang", time_limits.FLAGS),

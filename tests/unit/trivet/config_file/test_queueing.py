@@ -97,3 +97,26 @@ def test_a_fault_names_field_cause_and_cure(batching: str, place: str, what: str
     assert fault.where == f"m/config.pbtxt: dynamic_batching.{place}"
     assert what in fault.what
     assert fault.cure
+
+
+def with_limit(written: str) -> tuple[ModelConfig | None, Faults]:
+    faults = Faults()
+    text = f'parameters {{ key: "max_inflight_requests" value {{ string_value: "{written}" }} }}'
+    return read_config(text, "m/config.pbtxt", "m", faults), faults
+
+
+def test_a_model_may_bound_what_is_under_way() -> None:
+    config, _ = with_limit("64")
+    assert config is not None
+    assert config.max_inflight_requests == 64
+    text = text_format.MessageToString(to_proto(config))
+    assert read_config(text, "m/config.pbtxt", "m", Faults()) == config
+
+
+@pytest.mark.parametrize("written", ["-1", "many", "", "1.5", "9" * 10])
+def test_a_bound_that_is_none_is_refused(written: str) -> None:
+    config, faults = with_limit(written)
+    assert config is None
+    (fault,) = faults
+    assert 'parameters["max_inflight_requests"]' in str(fault)
+    assert f"'{written}' is no number of requests" in str(fault)
