@@ -7,7 +7,7 @@ import { ALL, keyOf } from "/page/history.js";
 
 const TILES = [
   { title: "Requests per second", pick: (f) => f.requests, show: number, beside: (f) => (f.failures ? `${number(f.failures)} failed` : "none failed") },
-  { title: "Time of 95 % of requests", pick: (f) => f.ms.request?.[1], show: time, recent: true, beside: (f) => `half within ${time(f.ms.request?.[0])}` },
+  { title: "Request time, 95 %", pick: (f) => f.ms.request?.[1], show: time, recent: true, beside: (f) => `half within ${time(f.ms.request?.[0])}` },
   { title: "Waiting in queues", pick: (f) => f.waiting, show: whole, beside: (f) => `95 % within ${time(f.ms.queue?.[1])}` },
   { title: "Rows per batch", pick: (f) => f.rows, show: number, recent: true, beside: (f) => (f.busy === null ? "" : `instances ${percent(100 * f.busy)} busy`) },
   { title: "Padding", pick: (f) => f.padding, show: percent, recent: true, beside: () => "of all tokens computed" },

@@ -5,11 +5,13 @@ import { Failures } from "/page/failures.js";
 import { Feed } from "/page/feed.js";
 import { History } from "/page/history.js";
 import { Load } from "/page/load.js";
-import { Models } from "/page/models.js";
+import { Models, stateOf } from "/page/models.js";
 import { Playground } from "/page/playground.js";
 import { hasToken, useToken } from "/page/token.js";
 
 const QUIET = "No request has come in the last two minutes. Ask something in the playground below, or with trivet infer or trivet bench.";
+
+const NAMED = 2;
 
 const history = new History();
 const load = new Load(history);
@@ -19,7 +21,7 @@ const failures = new Failures();
 
 const EVENTS = {
   state({ server, models: known }) {
-    showServer(server);
+    showServer(server, known);
     models.show(known);
     load.offer(known);
     playground.offer(known, server.playground);
@@ -46,11 +48,19 @@ function draw() {
   tell(byId("load-empty"), QUIET);
 }
 
-function showServer({ version, ready, started, draining }) {
+function showServer({ version, ready, started, draining }, known) {
   const [kind, word] = draining ? ["busy", "Taking leave"] : ready ? ["ok", "Ready"] : started ? ["bad", "Not ready"] : ["busy", "Starting"];
   set(byId("server-state"), "data-kind", kind);
   tell(byId("server-state"), word);
+  const wanting = known.filter((model) => stateOf(model)[0] === "bad").map(({ name }) => name);
+  tell(byId("server-why"), kind === "bad" && wanting.length ? `for want of ${listed(wanting)}` : "");
   tell(byId("version"), `trivet ${version}`);
+}
+
+/** A few names; how many more there are. */
+function listed(names) {
+  const more = names.length - NAMED;
+  return names.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 function showConnection({ kind, text, needs }) {

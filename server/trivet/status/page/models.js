@@ -5,6 +5,8 @@ import { bytes, NONE, number, percent, time, whole } from "/page/format.js";
 import { keyOf } from "/page/history.js";
 
 const FILTERED_FROM = 8; // fewer are seen at a glance
+const SHOWN = 20; // until all are asked for: each costs work every second
+const TROUBLE = ["bad", "busy"]; // these first, in this order
 const EMPTY =
   "No model is known: put one into the repository (trivet build makes one of a checkpoint, trivet check says what is wrong with it).";
 const NONE_FOUND = "No model has this in its name, state or reason.";
@@ -25,16 +27,22 @@ export class Models {
   #rows = new Map();
   #models = [];
   #filter = byId("models-filter");
+  #more = byId("models-more");
+  #all = false;
 
   /** select(key): show the load of a version. */
   constructor(history, select) {
     this.#history = history;
     this.#select = select;
     this.#filter.addEventListener("input", () => this.#place());
+    this.#more.addEventListener("click", () => {
+      this.#all = !this.#all;
+      this.#place();
+    });
   }
 
   show(models) {
-    this.#models = models;
+    this.#models = [...models].sort((one, other) => trouble(one) - trouble(other));
     const keys = new Set(models.map(keyOf));
     for (const key of this.#rows.keys()) if (!keys.has(key)) this.#rows.delete(key);
     for (const model of models) {
@@ -46,25 +54,30 @@ export class Models {
     tell(byId("models-count"), models.length ? `${ready} of ${models.length} ready` : "");
     byId("models-filter-label").hidden = models.length < FILTERED_FROM;
     this.#place();
-    this.draw();
   }
 
   draw() {
-    for (const [key, row] of this.#rows) row.draw(this.#history, key);
+    for (const [key, row] of this.#rows) if (row.node.isConnected) row.draw(this.#history, key);
   }
 
   #place() {
     const wanted = this.#filter.value.trim().toLowerCase();
-    const shown = this.#models.filter((model) =>
+    const found = this.#models.filter((model) =>
       `${model.name} ${model.state} ${model.reason}`.toLowerCase().includes(wanted),
     );
+    const shown = this.#all ? found : found.slice(0, SHOWN);
     const nodes = shown.map((model) => this.#rows.get(keyOf(model)).node);
     const body = byId("models-rows");
     if (nodes.length !== body.children.length || nodes.some((node, place) => body.children[place] !== node)) {
+      const focused = body.contains(document.activeElement) ? document.activeElement : null;
       body.replaceChildren(...nodes);
+      focused?.focus({ preventScroll: true }); // it was taken out for a moment
     }
+    this.#more.hidden = found.length <= SHOWN;
+    tell(this.#more, this.#all ? `Show ${SHOWN} of them` : `Show all ${found.length}`);
     byId("models-table").hidden = shown.length === 0;
     byId("models-empty").hidden = shown.length > 0;
+    this.draw();
     tell(byId("models-empty"), this.#models.length ? NONE_FOUND : EMPTY);
   }
 }
@@ -78,13 +91,18 @@ export function stateOf({ state, reason }) {
   return ["bad", "Unavailable"];
 }
 
+function trouble(model) {
+  const place = TROUBLE.indexOf(stateOf(model)[0]);
+  return place < 0 ? TROUBLE.length : place;
+}
+
 function row(select) {
   const name = h("button", { type: "button", class: "link", click: select });
   const about = h("span", { class: "hint" });
   const state = h("span", { class: "state" });
   const reason = h("p", { class: "reason" });
   const cells = COLUMNS.map(([title]) => h("td", { class: "number", "data-title": title }, NONE));
-  const node = h("tr", {}, h("th", { scope: "row" }, name, about), h("td", { class: "of-state" }, state, reason), ...cells);
+  const node = h("tr", {}, h("th", { scope: "row" }, name, about, reason), h("td", { class: "of-state" }, state), ...cells);
   let shown = {};
 
   function show(model) {
@@ -107,7 +125,7 @@ function row(select) {
     cells.forEach((cell, place) => {
       const told = ready ? COLUMNS[place][1](figures, recent, shown) : NONE;
       tell(cell, told);
-      cell.classList.toggle("none", told === NONE); // left out where there is little room
+      cell.classList.toggle("none", told === NONE || told === "0" || told === "0 %"); // left out where room is short
     });
   }
   return { node, show, draw };
