@@ -19,6 +19,7 @@ from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot
 from trivet.scheduling.supervision import blamed
 from trivet.telemetry.statistics import Statistics
+from trivet.telemetry.subject import ids_of
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ class DecoupledScheduler:
             self._try_elsewhere(slot, died, post)
             raise
         except Exception as raised:  # an instance may raise anything; only this request may feel it
-            error = self._told(raised, answers)
+            error = self._told(raised, slot)
         timings.computed_ns = timings.done_ns = self._clock.now_ns()
         if error is None and not answers.is_cancelled():
             self._statistics.batch_done(slot.rows, Stages.of(timings))
@@ -174,18 +175,19 @@ class DecoupledScheduler:
         answers = slot.answers
         slot.deaths += not died.idle
         if slot.deaths > 1:
-            answers.close(self._told(blamed(died), answers))
+            answers.close(self._told(blamed(died), slot))
         elif answers.were_sent or (post.executor.is_abandoned and not died.idle):
             what = f"its instance died before all answers were there: {died.message}"
-            answers.close(self._told(Unavailable(f"{what}; ask again"), answers))
+            answers.close(self._told(Unavailable(f"{what}; ask again"), slot))
         elif not answers.is_cancelled():
             self._queue.put_back(slot)
 
-    def _told(self, error: Exception, answers: AnswerBuffer) -> ServeError | None:
+    def _told(self, error: Exception, slot: _StreamSlot) -> ServeError | None:
         """What the caller is told; None if it has left, or has had what it was told is the end."""
-        name = f"model '{self._config.name}'"
+        name, answers = f"model '{self._config.name}'", slot.answers
         if not isinstance(error, ServeError):
-            log.error("model_failed", exc_info=error, extra={"model": self._config.name})
+            about = {"model": self._config.name, **ids_of(slot.subject)}
+            log.error("model_failed", exc_info=error, extra=about)
             error = EngineFailed(
                 f"{name} version {self._version} failed on this request"
                 f" ({type(error).__name__}); the server's log has the details"

@@ -20,7 +20,7 @@ from trivet.backend.contract import Answer, Batch
 from trivet.clock import Clock
 from trivet.config import DirectStrategy, ModelConfig, OldestStrategy, SequencePolicy
 from trivet.errors import EngineFailed, InstanceDied, ServeError
-from trivet.request import InferRequest, InferResponse, Stages
+from trivet.request import BatchRun, InferRequest, InferResponse, Stages
 from trivet.scheduling.instances import Instances
 from trivet.scheduling.post import Post
 from trivet.scheduling.resources import permitted
@@ -30,6 +30,7 @@ from trivet.scheduling.sequence_table import SequenceTable
 from trivet.scheduling.sequence_tensors import SequenceTensors, measure_shape
 from trivet.scheduling.sequence_turns import Tracked, Turn, new_turn
 from trivet.telemetry.statistics import Statistics
+from trivet.telemetry.subject import ids_of
 
 log = logging.getLogger(__name__)
 
@@ -256,7 +257,8 @@ class SequenceScheduler:
 
     def _reject(self, sequence: Tracked, error: Exception) -> None:
         if not isinstance(error, ServeError):
-            log.error("model_failed", exc_info=error, extra={"model": self._config.name})
+            about = {"model": self._config.name, **ids_of(_turn_of(sequence).subject)}
+            log.error("model_failed", exc_info=error, extra=about)
             error = EngineFailed(
                 f"model '{self._config.name}' version {self._version} failed on this request"
                 f" ({type(error).__name__}); the server's log has the details"
@@ -285,14 +287,15 @@ class SequenceScheduler:
         )
 
     def _stamp(self, sequences: Sequence[Tracked], batch: Batch, started_ns: int) -> None:
-        done_ns = self._clock.now_ns()
+        done_ns, run = self._clock.now_ns(), BatchRun(len(sequences), len(sequences))
         for sequence in sequences:
             timings = _turn_of(sequence).timings
             timings.merged_ns = batch.merged_ns or started_ns
             timings.computed_ns = batch.computed_ns or done_ns
             timings.done_ns = done_ns
+            timings.batch = run
         stages = Stages.of(_turn_of(sequences[0]).timings)
-        self._statistics.batch_done(len(sequences), stages)
+        self._statistics.batch_done(run.rows, stages)
 
     def _named(self, error: ServeError) -> ServeError:
         name = f"model '{self._config.name}'"

@@ -13,6 +13,7 @@ import numpy as np
 from trivet.config import ModelConfig
 from trivet.errors import InvalidInput
 from trivet.request import InferRequest, InferResponse, Tensors, Timings
+from trivet.telemetry.subject import Subject, current
 
 SequenceId = int | str
 Place = tuple[int, int]  # number within an instance, number of the instance
@@ -41,6 +42,7 @@ class Turn:
     reply: asyncio.Future[InferResponse]
     expires_ns: int | None = None  # when it will have waited too long for its sequence's place
     timings: Timings = field(default_factory=Timings)
+    subject: Subject | None = field(default_factory=current)  # of lines of the log about it
 
     def resolve(self, response: InferResponse) -> None:
         if not self.reply.done():

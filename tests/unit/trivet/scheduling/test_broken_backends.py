@@ -18,6 +18,7 @@ from trivet.request import InferRequest, InferResponse
 from trivet.scheduling.batching import BatchScheduler
 from trivet.scheduling.executor import Executor
 from trivet.telemetry.statistics import Statistics
+from trivet.telemetry.subject import Subject, ids_of, make_current
 from trivet.testing.clock import ManualClock
 
 Execute = Callable[[Batch], Any]
@@ -133,3 +134,16 @@ async def test_one_error_given_to_several_is_named_once_each(bed: Bed) -> None:
     bed.instance.next = lambda batch: [shared] * len(batch.requests)
     errors = await asyncio.gather(*(bed.ask(n) for n in range(2)), return_exceptions=True)
     assert [str(error) for error in errors] == ["model 'm': all are refused"] * 2
+
+
+async def test_a_bug_is_logged_with_the_trace_of_its_request(
+    bed: Bed, caplog: pytest.LogCaptureFixture
+) -> None:
+    bed.instance.next = raising(ValueError("a bug"))
+    subject = Subject("Service/Method", None, 0)
+    make_current(subject)  # the instance's driver began before, and has none
+    with pytest.raises(EngineFailed, match="the server's log has the details"):
+        await bed.ask(7)
+    (record,) = caplog.records
+    assert record.getMessage() == "model_failed"
+    assert vars(record).items() >= ids_of(subject).items()

@@ -29,6 +29,7 @@ from trivet.scheduling.answers import UNREAD
 from trivet.scheduling.decoupled import DecoupledScheduler
 from trivet.scheduling.executor import Executor
 from trivet.telemetry.statistics import Statistics
+from trivet.telemetry.subject import Subject, ids_of, make_current
 from trivet.testing.clock import ManualClock, settle
 
 Script = Callable[[int, Sender], None]  # the request's number, and where its answers go
@@ -243,11 +244,15 @@ async def test_what_else_an_instance_raises_is_logged_and_not_told(
     def script(number: int, answers: Sender) -> None:
         raise ValueError("secret path")
 
+    subject = Subject("Service/Method", None, 0)
     async with loaded(Scripted(script)) as model:
+        make_current(subject)  # the instance's driver began before, and has none
         with pytest.raises(EngineFailed, match=r"failed on this request \(ValueError\)") as told:
             await numbers(ask(model))
     assert "secret" not in told.value.message
-    assert [record.getMessage() for record in caplog.records] == ["model_failed"]
+    (record,) = caplog.records
+    assert record.getMessage() == "model_failed"
+    assert vars(record).items() >= ids_of(subject).items()
 
 
 async def test_a_failure_after_the_final_answer_is_logged_only(
