@@ -21,7 +21,7 @@ from trivet_client import Client
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = (
     *("serve", "build", "export", "finetune", "quantize", "tune"),
-    *("ls", "check", "infer", "bench", "stub", "demo"),
+    *("ls", "check", "infer", "ready", "bench", "stub", "demo"),
 )
 BACKENDS = (
     "onnxruntime",
