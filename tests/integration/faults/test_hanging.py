@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,13 @@ async def bed(tmp_path: Path) -> AsyncGenerator[Bed, None]:
     await made.follow()
     yield made
     await end(made)
+
+
+def parameters(asked: Mapping[str, object]) -> str:
+    return "\n".join(
+        f'parameters {{ key: "{name}" value {{ string_value: "{value}" }} }}'
+        for name, value in asked.items()
+    )
 
 
 async def end(bed: Bed) -> None:
@@ -236,7 +243,8 @@ async def test_a_decoupled_request_is_told_and_not_tried_again(tmp_path: Path) -
 
 @pytest.mark.parametrize("step", ["hang_to_open", "hang_to_start"])
 async def test_a_load_that_hangs_fails_and_the_others_are_served(tmp_path: Path, step: str) -> None:
-    add_model(tmp_path, "m", fake_config(load_timeout_seconds=LIMIT_S, **{step: "true"}))
+    asked = {"load_timeout_seconds": LIMIT_S, step: "true"}
+    add_model(tmp_path, "m", fake_config(more=parameters(asked)))
     add_model(tmp_path, "neighbour")
     bed = Bed(tmp_path)
     loading = asyncio.create_task(bed.follow())
