@@ -50,8 +50,12 @@ def copied() -> Iterator[str]:
 
 
 def variables(target: str) -> dict[str, str]:
-    pairs = (pair.split("=", 1) for pair in shlex.split(instruction(target, "ENV")))
-    return {name: value for name, value in pairs if name.startswith("TRIVET_")}
+    """The image's, with the settings file as it lies in the repository."""
+    pairs = dict(pair.split("=", 1) for pair in shlex.split(instruction(target, "ENV")))
+    file = pairs["TRIVET_SETTINGS_FILE"]
+    assert f"COPY docker/trivet.toml {file}\n" in stage(target)
+    ours = {name: value for name, value in pairs.items() if name.startswith("TRIVET_")}
+    return ours | {"TRIVET_SETTINGS_FILE": str(DOCKER / "trivet.toml")}
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -150,5 +154,5 @@ def test_its_health_probe_is_a_command_of_ours(target: str) -> None:
 
 
 def test_the_targets_differ_in_what_they_stand_on_alone() -> None:
-    cpu, cuda = (re.sub(r"^COPY .*\n", "", stage(target), flags=re.M) for target in TARGETS)
+    cpu, cuda = (re.sub(r"^COPY --from.*\n", "", stage(target), flags=re.M) for target in TARGETS)
     assert cpu.strip() == cuda.strip()
