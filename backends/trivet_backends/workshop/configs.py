@@ -137,7 +137,7 @@ def encoder_config(
         about,
         format_.backend,
         inputs=[
-            replace(tensor, optional=tensor is _TARGET_IDS)
+            replace(tensor, optional=tensor is _TARGET_IDS and format_ is Format.ONNX)
             for tensor in _model_inputs(options.task, format_.backend)
         ],
         outputs=_model_outputs(bert, options, labels, format_.backend),
@@ -215,9 +215,9 @@ _ABOUT = {
 
 
 def _has_targets(task: Task, backend: str) -> bool:
-    """Whether candidates can be restricted: of the engines, this one alone knows inputs that may
-    be left out."""
-    return task is Task.FILL_MASK and backend == Format.ONNX.backend
+    """Whether candidates can be restricted. The tokenizer always tells target_ids, [-1] for none,
+    so that an engine that knows no optional inputs, as OpenVINO, needs none."""
+    return task is Task.FILL_MASK and backend != Format.TENSORRT.backend
 
 
 def _texts(task: Task, backend: str) -> list[Tensor]:

@@ -38,13 +38,20 @@ def write_graph(
     options: GraphOptions,
     precision: Precision,
     path: Path,
+    *,
+    always_fed: bool = False,
 ) -> None:
     """Write the graph to `path`; files it needs on the way are made and removed beside it.
 
-    Its name tells the format. Raises InvalidConfig if the weights do not fit into one ONNX file.
+    Its name tells the format. always_fed: inputs that could be left out will not be. OpenVINO takes
+    an input with a default for a constant, so there they are inputs only then.
+    Raises InvalidConfig if the weights do not fit into one ONNX file.
     """
     if path.name == Format.OPENVINO.file:
-        _write_openvino(bert_graph(config, weights, options), precision, path)
+        model = bert_graph(config, weights, options)
+        if always_fed:
+            _remove_defaults(model)
+        _write_openvino(model, precision, path)
         return
     if path.name == Format.TENSORRT.file:
         floats = np.float16 if precision is Precision.FP16 else np.float32
@@ -71,6 +78,14 @@ def _write_openvino(model: ModelProto, precision: Precision, path: Path) -> None
         write_openvino(plain, precision, path)
     finally:
         plain.unlink(missing_ok=True)
+
+
+def _remove_defaults(model: ModelProto) -> None:
+    inputs = {value.name for value in model.graph.input}
+    weights = model.graph.initializer
+    for place in reversed(range(len(weights))):
+        if weights[place].name in inputs:
+            del weights[place]
 
 
 def _write_int8(model: ModelProto, path: Path) -> None:

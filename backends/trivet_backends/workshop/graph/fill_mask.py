@@ -38,8 +38,9 @@ def write_fill_mask(
     Outputs: token_ids int64 and probabilities float32, both [batch, masks, candidates], best first;
     probabilities are those of the whole vocabulary.
     Input target_ids int64 [batch, targets] may be left out; target_probabilities float32 [batch,
-    masks, targets] are those of these tokens, wherever they stand among the best. An engine that
-    knows no input with a default (OpenVINO) has neither the input nor a use for the output.
+    masks, targets] are those of these tokens, wherever they stand among the best. For an
+    engine that knows no input with a default, the writer of its file takes away the default
+    (OpenVINO, for a pipeline), or the input and the output (TensorRT).
     """
     g = graph
     candidates = options.candidates
