@@ -38,6 +38,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._models: dict[str, dict[int, Entry]] = {}
+        self._latest: dict[str, Entry] = {}  # ready ones that were asked for since a state changed
         self._keepers = Keepers()
         self._changed = asyncio.Event()
         self._leaving = False
@@ -159,9 +160,8 @@ class Registry:
 
     def latest(self, name: str) -> Model | None:
         """The version given to who asks for a model and no version; None if none is ready."""
-        versions = self._models.get(name, {})
-        ready = [number for number in versions if self._serves(name, number)]
-        return versions[max(ready)].model if ready else None
+        entry = self._latest_ready(name)
+        return entry.model if entry else None
 
     def index(self) -> list[IndexEntry]:
         """Every version known, in the order of name and version."""
@@ -244,6 +244,7 @@ class Registry:
                 wait.cancel()
 
     def _announce(self) -> None:
+        self._latest.clear()
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -259,7 +260,19 @@ class Registry:
             raise _not_ready(name, version, entry)
         return entry
 
+    def _latest_ready(self, name: str) -> Entry | None:
+        if known := self._latest.get(name):
+            return known
+        versions = self._models.get(name, {})
+        ready = [number for number, entry in versions.items() if entry.state is State.READY]
+        if not ready:
+            return None
+        latest = self._latest[name] = versions[max(ready)]
+        return latest
+
     def _find(self, name: str, asked: Asked) -> Entry:
+        if asked is None and (latest := self._latest_ready(name)):
+            return latest
         version = self.number_of(name, asked)
         versions = self._models.get(name)
         if not versions:
@@ -272,8 +285,7 @@ class Registry:
                     f" versions known: {known}"
                 )
             return versions[version]
-        ready = [number for number, entry in versions.items() if entry.state is State.READY]
-        return versions[max(ready or versions)]
+        return versions[max(versions)]
 
 
 def _unknown(name: str) -> str:

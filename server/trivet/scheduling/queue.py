@@ -58,8 +58,10 @@ class RequestQueue:
 
         Raises QueueFull instead of waiting.
         """
-        level = level_of(slots[0].request.parameters, self._config.priorities)
-        policy = self._policy_of(level)
+        level, policy = 0, self._config.queue_policy
+        if self._config.priorities.levels:
+            level = level_of(slots[0].request.parameters, self._config.priorities)
+            policy = self._policy_of(level)
         if policy.max_size and self._sizes[level] >= policy.max_size:
             raise QueueFull(self._config.name, policy.max_size)
         self._sizes[level] += 1

@@ -110,7 +110,11 @@ WRONG: dict[str, tuple[pb.ModelInferRequest, str]] = {
         of("BYTES", [1001], b"\0\0\0\0" * 1001),
         "at most 1000 are taken (--max-bytes-elements)",
     ),
-    "BYTES, a million claimed, none came": (of("BYTES", [10**6], b""), "--max-bytes-elements"),
+    "BYTES, a million claimed, none came": (of("BYTES", [10**6], b""), "but 0 came"),
+    "BYTES, a million claimed of few": (
+        of("BYTES", [10**6], b"\0\0\0\0" * 500),
+        "--max-bytes-elements",
+    ),
     "INT8 of 128": (typed("INT8", [1], int_contents=[128]), "INT8 goes from -128 to 127"),
     "UINT16 of 65536": (typed("UINT16", [1], uint_contents=[65536]), "goes from 0 to 65535"),
     "typed FP16": (typed("FP16", [1], fp32_contents=[1]), "FP16 has no typed contents"),
