@@ -186,7 +186,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
             address = config.grpc.address(port)
             log.warning("open_to_the_network", extra={"address": address, "danger": danger})
         if config.metrics and metrics_port is not None:
-            _warn_of_exposure(config.metrics.http.listener, metrics_port)
+            _warn_of_exposure(config.metrics, metrics_port, tokens=access.tokens is not None)
         stack.callback(draining.set)
         stack.callback(registry.leave)
         faults = await control.start(quiet=config.exit_on_error)
@@ -217,9 +217,16 @@ def _pages(
     return pages(sources, access, page, asked)
 
 
-def _warn_of_exposure(listener: Options, port: int) -> None:
-    if not listener.is_local:
-        danger = "what the server does can be read on its way; keep the port inside your network"
+def _warn_of_exposure(metrics: MetricsConfig, port: int, *, tokens: bool) -> None:
+    listener = metrics.http.listener
+    if listener.is_local:
+        return
+    dangers = ["what the server does can be read on its way; keep the port inside your network"]
+    if metrics.page and metrics.page.playground and not tokens:
+        dangers.append(
+            "anyone may ask models on its page; use --token-file or --allow-playground=false"
+        )
+    for danger in dangers:
         extra = {"address": listener.address(port), "danger": danger}
         log.warning("open_to_the_network", extra=extra)
 

@@ -452,5 +452,7 @@ def test_a_page_that_the_network_can_read_is_warned_of(tmp_path: Path) -> None:
         assert server.metrics
         address = server.metrics.removeprefix("http://").removesuffix("/metrics")
         assert get(server.metrics.replace("0.0.0.0", "127.0.0.1")).status == 200
-    (warning,) = [line for line in log.read_text().splitlines() if "open_to_the_network" in line]
-    assert f"address={address} " in warning
+    warnings = [line for line in log.read_text().splitlines() if "open_to_the_network" in line]
+    assert len(warnings) == 2
+    assert all(f"address={address} " in warning for warning in warnings)
+    assert "--allow-playground=false" in warnings[1]

@@ -107,7 +107,7 @@ def test_states_load_and_errors_come_as_events(site: Shown) -> None:
             "version": state["server"]["version"],
             "ready": True,
             "started": True,
-            "draining": False,
+            "leaving": False,
             "playground": True,
         }
         models = {model["name"]: model for model in state["models"]}
@@ -278,7 +278,7 @@ def test_watchers_are_told_of_a_stop_and_let_go_with_it(tmp_path: Path) -> None:
             while not wait_for(events, "sample")["all"]["busy"]:
                 pass
             site.server.process.terminate()
-            while not wait_for(events, "state")["server"]["draining"]:
+            while not wait_for(events, "state")["server"]["leaving"]:
                 pass
             list(events)  # raises IncompleteRead if it is cut off
         assert site.server.process.wait(20) == 0

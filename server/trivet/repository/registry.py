@@ -48,6 +48,11 @@ class Registry:
         self._leaving = True
         self._announce()
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether `leave` was called."""
+        return self._leaving
+
     def acquire(self, name: str, version: Asked = None) -> AbstractContextManager[Model]:
         """A ready version, kept alive while the block runs; None means the latest ready one.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trivet.errors import Code, DeadlineExceeded, InvalidInput, ServeError
+from trivet.errors import Code, DeadlineExceeded, Draining, InvalidInput, ServeError
 from trivet.frontend.json_calls import JsonCalls
 from trivet.frontend.text_tasks.task import Task
 from trivet.status.files import SECURE
@@ -52,11 +52,16 @@ class _Call:
         pass  # nobody reads them here
 
 
-def asking(task: Task[Any, Any], calls: JsonCalls) -> Handler:
-    """Answers requests for one task."""
+def asking(task: Task[Any, Any], calls: JsonCalls, draining: asyncio.Event) -> Handler:
+    """Answers requests for one task.
+
+    draining: when it is set, no more are taken, as the transports take no new calls then.
+    """
 
     async def ask(scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            if draining.is_set():
+                raise Draining("the server is shutting down; ask another")
             body = await _body(receive)
             call = _call(scope)
             async with asyncio.timeout_at(call.deadline_s):

@@ -37,7 +37,7 @@ class States:
                 "version": self._version,
                 "ready": sources.is_ready,
                 "started": sources.started.is_set(),
-                "draining": sources.draining.is_set(),
+                "leaving": sources.registry.is_leaving,
                 "playground": self._playground,
             },
             "models": [

@@ -41,7 +41,7 @@ def view(
     if options.playground:
         calls = JsonCalls(methods)
         for task in TASKS:
-            handler = _known(_own(asking(task, calls)), options)
+            handler = _known(_own(asking(task, calls, sources.draining)), options)
             routes[f"/page/ask/{task.name}"] = Route(handler, _CALLERS, _POST)
     return routes
 

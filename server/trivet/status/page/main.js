@@ -48,8 +48,8 @@ function draw() {
   tell(byId("load-empty"), QUIET);
 }
 
-function showServer({ version, ready, started, draining }, known) {
-  const [kind, word] = draining ? ["busy", "Taking leave"] : ready ? ["ok", "Ready"] : started ? ["bad", "Not ready"] : ["busy", "Starting"];
+function showServer({ version, ready, started, leaving }, known) {
+  const [kind, word] = leaving ? ["busy", "Taking leave"] : ready ? ["ok", "Ready"] : started ? ["bad", "Not ready"] : ["busy", "Starting"];
   set(byId("server-state"), "data-kind", kind);
   tell(byId("server-state"), word);
   const wanting = known.filter((model) => stateOf(model)[0] === "bad").map(({ name }) => name);
