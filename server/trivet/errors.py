@@ -149,6 +149,12 @@ class EngineFailed(ServeError):
     code = Code.INTERNAL
 
 
+class OutOfMemory(EngineFailed):
+    """The engine had not enough memory for a request."""
+
+    code = Code.RESOURCE_EXHAUSTED
+
+
 class InstanceDied(EngineFailed):
     """An instance cannot run anything any more: its process ended, its device is lost, it hangs.
 

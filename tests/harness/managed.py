@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trivet.backend.contract import Artifact, LoadContext
+from trivet.backend.contract import Artifact, Backend, LoadContext
 from trivet.config import ModelConfig
 from trivet.errors import Fault, InvalidConfig
 from trivet.repository.manager import Manager
@@ -46,7 +46,7 @@ class Bed:
         self.opened.append(context.where)
         return self.backend.open(config, context)
 
-    def _load_backend(self, name: str) -> Bed:
+    def _load_backend(self, name: str) -> Backend:
         if name in self._names:
             return self
         raise InvalidConfig([Fault(f"backend '{name}'", "there is no such backend", "use fake")])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trivet.backend.contract import Gpus, LoadContext
 from trivet.backend.cores import Cores
+from trivet.backend.exhaustion import is_exhaustion
 from trivet.backend.gpus import visible_gpus
 from trivet.config import ModelConfig
 from trivet.errors import Fault, InvalidConfig
@@ -128,5 +129,9 @@ def _session(
     except Exception as error:  # the engine's exceptions share no base but this
         where = f"{context.where}/{path.name}"
         what = f"ONNX Runtime {ort.__version__} cannot open it: {plain_text(error, context.path)}"
-        cure = "check that it is a whole ONNX file that this version of the engine knows"
+        cure = (
+            "make room, serve fewer models, or fewer instances of this one"
+            if is_exhaustion(error)
+            else "check that it is a whole ONNX file that this version of the engine knows"
+        )
         raise InvalidConfig([Fault(where, what, cure)]) from error

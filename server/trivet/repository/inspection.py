@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from trivet.backend.contract import Backend, LoadContext
+from trivet.backend.exhaustion import is_exhaustion
 from trivet.backend.placement import asks_for_devices, contexts, placed
 from trivet.config import ModelConfig
 from trivet.config_file import Faults, artifact_of, backend_of, read_config
@@ -158,6 +159,12 @@ def faults_of_error(error: Exception, where: str, backend: str) -> tuple[Fault, 
     """
     if isinstance(error, InvalidConfig):
         return error.faults
+    if is_exhaustion(error):
+        said = (
+            error.message if isinstance(error, ServeError) else f"{type(error).__name__}: {error}"
+        )
+        cure = "make room, serve fewer models, or fewer instances of this one"
+        return (Fault(where, f"there is not enough memory to load it ({said})", cure),)
     if isinstance(error, ServeError):
         return (Fault(where, error.message, "see the message"),)
     what = f"backend '{backend}' failed on it: {type(error).__name__}: {error}"

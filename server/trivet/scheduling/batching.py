@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from trivet.backend.contract import Answer, Batch, QuickInstance, Rows
 from trivet.clock import Clock
 from trivet.config import BatchPolicy, ModelConfig
-from trivet.errors import EngineFailed, InstanceDied, ServeError, Unavailable
+from trivet.errors import InstanceDied, ServeError, Unavailable
 from trivet.request import BatchRun, InferRequest, InferResponse, Stages
 from trivet.scheduling.executor import run_here
+from trivet.scheduling.failing import told_of
 from trivet.scheduling.instances import Instances
 from trivet.scheduling.ordering import Line
 from trivet.scheduling.parts import joined, part_of, parts
@@ -20,9 +20,6 @@ from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot, measure_of
 from trivet.scheduling.supervision import blamed
 from trivet.telemetry.statistics import Statistics
-from trivet.telemetry.subject import ids_of
-
-log = logging.getLogger(__name__)
 
 Run = Callable[[Batch], Awaitable[Sequence[Answer | ServeError]]]
 
@@ -169,14 +166,7 @@ class BatchScheduler:
         if len(slots) > 1:
             await self._answer_each(slots, run)
             return
-        if not isinstance(error, ServeError):
-            about = {"model": self._config.name, **ids_of(slots[0].subject)}
-            log.error("model_failed", exc_info=error, extra=about)
-            error = EngineFailed(
-                f"model '{self._config.name}' version {self._version} failed on this request"
-                f" ({type(error).__name__}); the server's log has the details"
-            )
-        slots[0].reject(self._named(error))
+        self._reject(slots[0], error)
 
     async def _answer_each(self, slots: Sequence[Slot], run: Run) -> None:
         for position, slot in enumerate(slots):
@@ -197,7 +187,7 @@ class BatchScheduler:
         for slot in slots:
             slot.deaths += not died.idle
             if slot.deaths > 1:
-                slot.reject(self._named(blamed(died)))
+                self._reject(slot, blamed(died))
         self._put_back(slots, alone=not died.idle)
 
     def _put_back(self, slots: Sequence[Slot], *, alone: bool) -> None:
@@ -223,16 +213,14 @@ class BatchScheduler:
 
     def _settle(self, slot: Slot, answer: Answer | ServeError) -> None:
         if isinstance(answer, ServeError):
-            slot.reject(self._named(answer))
+            self._reject(slot, answer)
             return
         stages = Stages.of(slot.timings)
         name, version = self._config.name, self._version
         slot.resolve(InferResponse(name, version, answer.outputs, answer.parameters, stages))
 
-    def _named(self, error: ServeError) -> ServeError:
-        """A backend's error with the name of the model, which the backend need not know."""
-        name = f"model '{self._config.name}'"
-        return error if error.message.startswith(name) else error.prefixed(f"{name}: ")
+    def _reject(self, slot: Slot, error: Exception) -> None:
+        slot.reject(told_of(error, self._config.name, self._version, slot.subject))
 
 
 def _rows_of(slot: Slot) -> Rows:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from trivet.backend.contract import Batch, DecoupledInstance, Instance, Rows, Sender
 from trivet.clock import Clock
 from trivet.config import BatchPolicy, ModelConfig
-from trivet.errors import EngineFailed, InstanceDied, ServeError, Unavailable, Unimplemented
+from trivet.errors import InstanceDied, ServeError, Unavailable, Unimplemented
 from trivet.request import InferRequest, InferResponse, Stages, Timings
 from trivet.scheduling.answers import AnswerBuffer, Sent
+from trivet.scheduling.failing import told_of
 from trivet.scheduling.instances import Instances
 from trivet.scheduling.post import Post
 from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot
 from trivet.scheduling.supervision import blamed
 from trivet.telemetry.statistics import Statistics
-from trivet.telemetry.subject import ids_of
-
-log = logging.getLogger(__name__)
 
 # A caller who does not read keeps an instance from all others. After so long, and only while
 # somebody waits for it, the instance is taken away.
@@ -184,17 +181,9 @@ class DecoupledScheduler:
 
     def _told(self, error: Exception, slot: _StreamSlot) -> ServeError | None:
         """What the caller is told; None if it has left, or has had what it was told is the end."""
-        name, answers = f"model '{self._config.name}'", slot.answers
-        if not isinstance(error, ServeError):
-            about = {"model": self._config.name, **ids_of(slot.subject)}
-            log.error("model_failed", exc_info=error, extra=about)
-            error = EngineFailed(
-                f"{name} version {self._version} failed on this request"
-                f" ({type(error).__name__}); the server's log has the details"
-            )
-        if answers.is_cancelled() or answers.final_was_sent:
-            return None
-        return error if error.message.startswith(name) else error.prefixed(f"{name}: ")
+        told = told_of(error, self._config.name, self._version, slot.subject)
+        answers = slot.answers
+        return None if answers.is_cancelled() or answers.final_was_sent else told
 
     def _once(self, instance: Instance) -> Callable[[Rows, Sender], None]:
         """`stream` for an instance that has none: one answer, and that is the last."""

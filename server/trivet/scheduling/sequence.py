@@ -8,7 +8,6 @@ instances. A sequence stays with one instance until it is over.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from trivet.clock import Clock
 from trivet.config import DirectStrategy, ModelConfig, OldestStrategy, SequencePolicy
 from trivet.errors import EngineFailed, InstanceDied, ServeError
 from trivet.request import BatchRun, InferRequest, InferResponse, Stages
+from trivet.scheduling.failing import told_of
 from trivet.scheduling.instances import Instances
 from trivet.scheduling.post import Post
 from trivet.scheduling.resources import permitted
@@ -30,9 +30,6 @@ from trivet.scheduling.sequence_table import SequenceTable
 from trivet.scheduling.sequence_tensors import SequenceTensors, measure_shape
 from trivet.scheduling.sequence_turns import Tracked, Turn, new_turn
 from trivet.telemetry.statistics import Statistics
-from trivet.telemetry.subject import ids_of
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,14 +253,8 @@ class SequenceScheduler:
         self._reject(sequences[0], error)
 
     def _reject(self, sequence: Tracked, error: Exception) -> None:
-        if not isinstance(error, ServeError):
-            about = {"model": self._config.name, **ids_of(_turn_of(sequence).subject)}
-            log.error("model_failed", exc_info=error, extra=about)
-            error = EngineFailed(
-                f"model '{self._config.name}' version {self._version} failed on this request"
-                f" ({type(error).__name__}); the server's log has the details"
-            )
-        _turn_of(sequence).reject(self._named(error))
+        turn = _turn_of(sequence)
+        turn.reject(told_of(error, self._config.name, self._version, turn.subject))
 
     def _settle(self, sequence: Tracked, answer: object) -> None:
         turn = _turn_of(sequence)
@@ -296,10 +287,6 @@ class SequenceScheduler:
             timings.batch = run
         stages = Stages.of(_turn_of(sequences[0]).timings)
         self._statistics.batch_done(run.rows, stages)
-
-    def _named(self, error: ServeError) -> ServeError:
-        name = f"model '{self._config.name}'"
-        return error if error.message.startswith(name) else error.prefixed(f"{name}: ")
 
     async def _wait(self, event: asyncio.Event, until_ns: int | None) -> None:
         """Until the event is set or the time has come; None: the event alone counts."""

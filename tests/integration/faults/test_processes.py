@@ -12,17 +12,14 @@ import numpy as np
 import pytest
 
 from tests.harness import python_models
-from tests.harness.managed import Bed
+from tests.harness.faults import SECONDS, RealBed
 from tests.harness.repositories import add_model
-from trivet.backend.contract import Backend, ProcessInstance
+from trivet.backend.contract import ProcessInstance
 from trivet.errors import ServeError
-from trivet.model.model import Model
 from trivet.request import InferRequest
-from trivet_backends.python.backend import PythonBackend
 
 HANGS, DIES, WELL = 666, 667, 5
 LIMIT_S = 8
-SECONDS = 30
 
 CODE = """
     import os, signal, time
@@ -57,29 +54,11 @@ STREAMS = """
 """
 
 
-class PythonBed(Bed):
-    """Models in Python beside fake ones."""
-
-    def _load_backend(self, name: str) -> Backend:
-        return PythonBackend() if name == "python" else self.backend
-
-    def model(self, name: str = "m") -> Model:
-        with self.registry.acquire(name) as found:
-            return found
-
+class PythonBed(RealBed):
     async def ask(self, value: float, width: int = 2) -> int:
         """The number of the process that answers."""
-        inputs = {"IN": np.full((1, width), value, np.float32)}
-        async with asyncio.timeout(SECONDS):
-            answer = await self.model().infer(InferRequest(model="m", inputs=inputs))
+        answer = await self.infer(np.full((1, width), value, np.float32))
         return int(answer.outputs["OUT"].flat[0])
-
-    async def until(self, words: str) -> None:
-        """Wait until the model's condition is of these words; "": all is well."""
-        model = self.model()
-        async with asyncio.timeout(SECONDS):
-            while (words not in model.condition.reason) or (not words and model.condition.reason):
-                await model.changed.wait()
 
 
 @pytest.fixture
@@ -87,8 +66,7 @@ async def bed(tmp_path: Path) -> AsyncGenerator[PythonBed, None]:
     made = PythonBed(tmp_path, installed=("fake", "python"))
     add_model(tmp_path, "neighbour")
     yield made
-    async with asyncio.timeout(SECONDS):
-        await made.manager.unload_all()
+    await made.close()
 
 
 def limits(**seconds: float) -> str:
