@@ -230,12 +230,14 @@ async def test_a_template_is_what_the_label_stands_in(
             "the template 'About it.' has 0 places for the label; write {}",
         ),
         ({"template": "{} or {}"}, "has 2 places for the label"),
+        ({"template": "{}" + "x" * 9999}, "the template has 10001 characters; send at most 10,000"),
         ({"temperature": -1}, "temperature is -1; send a number above 0"),
         ({"temperature": math.nan}, "temperature is nan"),
         ({"labels": [f"east {n}" for n in range(1001)]}, "has 1001 entries; at most 1000"),
         ({"labels": ["east", "poison"]}, "texts[0]: labels[1]: this text is poison"),
         ({"texts": ["east", "poison"]}, "texts[1]: this text is poison"),
         ({"texts": []}, "ZeroShot: texts is empty"),
+        ({"texts": ["east"] * 1001, "labels": [*map(str, range(1000))]}, "; split the request"),
     ],
 )
 async def test_zero_shot_refuses_with_the_place_and_the_cure(

@@ -15,7 +15,7 @@ from typing import Any
 from trivet.config import ModelConfig
 from trivet.frontend.text_tasks.task import Asking, I, R, Task, one_text
 from trivet.request import InferResponse, Parameters, Tensors
-from trivet.scheduling.labelling.asked import Labelling
+from trivet.scheduling.labelling.asked import Labelling, check_size
 from trivet.scheduling.labelling.embedding import Told, kept_vectors, vector_of, with_one_model
 from trivet.scheduling.labelling.scores import Scored
 from trivet.scheduling.labelling.vectors import Shelf
@@ -52,6 +52,12 @@ class VectorTask(Task[I, R]):
 
     async def answer(self, asking: Asking, item: I, asked: Any, result: R) -> None:
         await self.score(asking, item, asked, result)
+
+
+def check_labels(labelling: Labelling, asked: Any) -> None:
+    """Raises InvalidInput for what is wrong with the labels of a call, or a stream's message."""
+    labelling.check()
+    check_size(labelling, len(asked.texts) if hasattr(asked, "texts") else 1)
 
 
 async def label(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trivet.errors import InvalidInput
-from trivet.frontend.text_tasks.by_vectors import VectorTask, label
+from trivet.frontend.text_tasks.by_vectors import VectorTask, check_labels, label
 from trivet.frontend.text_tasks.task import Asking, Messages
 from trivet.scheduling.labelling.asked import FewShot, Method
 from trivet.scheduling.labelling.embedding import EMBEDDING
@@ -53,6 +53,6 @@ FEW_SHOT: VectorTask[str, pb.FewShotResult] = VectorTask(
     fields_per_item=3,  # an example is three
     inside=frozenset({pb.FewShotRequest.EXAMPLES_FIELD_NUMBER}),
     outputs={EMBEDDING: 1},
-    verify=lambda asked: _labelling(asked).check(),
+    verify=lambda asked: check_labels(_labelling(asked), asked),
     score=_score,
 )

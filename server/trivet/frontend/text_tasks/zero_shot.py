@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivet.frontend.text_tasks.by_vectors import VectorTask, label
+from trivet.frontend.text_tasks.by_vectors import VectorTask, check_labels, label
 from trivet.frontend.text_tasks.task import Asking, Messages
 from trivet.scheduling.labelling.asked import ZeroShot
 from trivet.scheduling.labelling.embedding import EMBEDDING
@@ -36,6 +36,6 @@ ZERO_SHOT: VectorTask[str, pb.ZeroShotResult] = VectorTask(
     item=lambda asked: asked.text,
     fields_per_item=2,
     outputs={EMBEDDING: 1},
-    verify=lambda asked: _labelling(asked).check(),
+    verify=lambda asked: check_labels(_labelling(asked), asked),
     score=_score,
 )

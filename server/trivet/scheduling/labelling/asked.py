@@ -21,7 +21,11 @@ from trivet.scheduling.labelling.scores import (
 DEFAULT_TEMPERATURE = 0.05  # sentence encoders are trained with cosines times 20
 DEFAULT_TEMPLATE = "This text is about {}."
 DEFAULT_NEIGHBORS = 5
+MAX_TEMPLATE = 10_000  # characters; each label gets a copy
 MAX_LABELS = 1000  # and examples: what one message may make the server embed for one text
+# What one answer may hold: texts times labels, and the labels' names as often.
+MAX_SCORES = 1_000_000
+MAX_NAMES_BYTES = 64 << 20
 _PLACE = "{}"  # of the label in a template
 _SHOWN = 80  # characters of a label or template that a message repeats
 
@@ -30,8 +34,16 @@ class Labelling(Protocol):
     """Labels, however they are told."""
 
     @property
+    def who(self) -> str:
+        """What messages begin with."""
+
+    @property
     def field(self) -> str:
         """What messages call the list of them."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Each, perhaps several times."""
 
     @property
     def references(self) -> Sequence[str]:
@@ -69,6 +81,11 @@ class ZeroShot:
         _temperature(self.temperature)
         self._check_labels()
         template = self.template or DEFAULT_TEMPLATE
+        if len(template) > MAX_TEMPLATE:
+            raise InvalidInput(
+                f"{self.who}: the template has {len(template)} characters; send at most"
+                f" {MAX_TEMPLATE:,}"
+            )
         if (places := template.count(_PLACE)) != 1:
             raise InvalidInput(
                 f"{self.who}: the template {template[:_SHOWN]!r} has {places} places for the label;"
@@ -98,6 +115,17 @@ class ZeroShot:
             references,
             temperature=_temperature(self.temperature),
             multi_label=self.multi_label,
+        )
+
+
+def check_size(labelling: Labelling, texts: int) -> None:
+    """Raises InvalidInput if so many texts would have an answer that is too large."""
+    names = set(labelling.labels)
+    size = sum(len(name.encode()) for name in names)
+    if texts * len(names) > MAX_SCORES or texts * size > MAX_NAMES_BYTES:
+        raise InvalidInput(
+            f"{labelling.who}: {texts} texts with {len(names)} labels of {size} bytes are more than"
+            f" {MAX_SCORES:,} scores, or {MAX_NAMES_BYTES:,} bytes of labels; split the request"
         )
 
 

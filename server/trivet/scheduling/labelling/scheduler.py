@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from trivet.config import LabelTask, ModelConfig
 from trivet.errors import ServeError
 from trivet.request import InferRequest, InferResponse, Parameters, Stages, Tensors
-from trivet.scheduling.labelling.asked import Labelling
+from trivet.scheduling.labelling.asked import Labelling, check_size
 from trivet.scheduling.labelling.embedding import (
     TEXT,
     Loaded,
@@ -62,7 +62,8 @@ class LabelScheduler:
     async def infer(self, request: InferRequest) -> InferResponse:
         labelling = self._read(request)
         labelling.check()
-        texts = texts_of(request, len(labelling.references))
+        texts = texts_of(request)
+        check_size(labelling, len(texts))
         truncate = flag(request.parameters, "truncate")
         with self._models.acquire(self._step.model, self._step.version) as encoder:
             asking = _Asking(request, encoder, self._models, self._vectors)

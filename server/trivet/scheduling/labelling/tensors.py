@@ -11,9 +11,6 @@ from trivet.request import InferRequest, Parameters, Tensors
 from trivet.scheduling.labelling.asked import FewShot, Method, ZeroShot
 from trivet.scheduling.labelling.scores import Scored
 
-# Scores of one answer: texts times labels. 12 MB of numbers, and the labels' names as often.
-MAX_SCORES = 1_000_000
-
 
 def zero_shot_of(request: InferRequest) -> ZeroShot:
     """LABEL [labels]; parameters `template`, `multi_label`, `temperature`. Raises InvalidInput."""
@@ -65,16 +62,11 @@ def strings(request: InferRequest, name: str) -> list[str]:
     return texts
 
 
-def texts_of(request: InferRequest, labels: int) -> list[str]:
-    """TEXT [texts, 1]. Raises InvalidInput for none, and for too many with so many labels."""
+def texts_of(request: InferRequest) -> list[str]:
+    """TEXT [texts, 1]. Raises InvalidInput for none."""
     texts = strings(request, "TEXT")
     if not texts:
         raise InvalidInput(f"model '{request.model}': TEXT is empty; send at least one text")
-    if len(texts) * labels > MAX_SCORES:
-        raise InvalidInput(
-            f"model '{request.model}': {len(texts)} texts with {labels} labels or examples are more"
-            f" than {MAX_SCORES:,} scores; split the request"
-        )
     return texts
 
 

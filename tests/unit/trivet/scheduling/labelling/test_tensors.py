@@ -10,10 +10,16 @@ import pytest
 from tests.harness.labelling import column, row
 from trivet.errors import InvalidInput
 from trivet.request import InferRequest
-from trivet.scheduling.labelling.asked import FewShot, Method, ZeroShot
+from trivet.scheduling.labelling.asked import (
+    MAX_NAMES_BYTES,
+    MAX_SCORES,
+    FewShot,
+    Method,
+    ZeroShot,
+    check_size,
+)
 from trivet.scheduling.labelling.scores import Scored
 from trivet.scheduling.labelling.tensors import (
-    MAX_SCORES,
     answer_of,
     few_shot_of,
     texts_of,
@@ -86,16 +92,25 @@ def test_what_is_no_text_is_refused_with_its_place() -> None:
     with pytest.raises(InvalidInput, match=r"model 'm': LABEL\[1\] is not UTF-8; send"):
         zero_shot_of(request(LABEL=broken))
     with pytest.raises(InvalidInput, match=r"TEXT\[1\] is not UTF-8"):
-        texts_of(request(TEXT=broken[:, None]), 1)
+        texts_of(request(TEXT=broken[:, None]))
 
 
-def test_no_text_is_refused_and_more_scores_than_an_answer_may_have() -> None:
+def test_no_text_is_refused() -> None:
     with pytest.raises(InvalidInput, match="TEXT is empty; send at least one text"):
-        texts_of(request(TEXT=column([])), 1)
-    many = request(TEXT=column(["a"] * 1001))
-    with pytest.raises(InvalidInput, match=f"are more than {MAX_SCORES:,} scores; split"):
-        texts_of(many, 1000)
-    assert texts_of(many, 999) == ["a"] * 1001
+        texts_of(request(TEXT=column([])))
+
+
+def test_an_answer_that_would_be_too_large_is_refused() -> None:
+    many = ZeroShot(labels=[str(n) for n in range(1000)])
+    check_size(many, 1000)
+    with pytest.raises(InvalidInput, match=r"1001 texts with 1000 labels of .*; split the request"):
+        check_size(many, 1001)
+    long = ZeroShot(labels=["a" * (MAX_NAMES_BYTES // 4), "b"])
+    check_size(long, 3)
+    with pytest.raises(InvalidInput, match="ZeroShot: 4 texts with 2 labels"):
+        check_size(long, 4)
+    few = FewShot(texts=["a", "b", "c"] * 300, labels=["x", "y", "x"] * 300)
+    check_size(few, MAX_SCORES // 2)
 
 
 def test_an_answer_has_a_row_for_each_text() -> None:
