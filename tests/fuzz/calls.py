@@ -25,6 +25,9 @@ class Call:
     def __init__(self, metadata: Mapping[str, str | bytes]) -> None:
         self.metadata = metadata
 
+    def header(self, name: str) -> str | bytes | None:
+        return self.metadata.get(name)
+
     def set_trailers(self, trailers: Sequence[tuple[str, str | bytes]]) -> None:
         pass
 

@@ -6,7 +6,7 @@ counted, so `TracedCalls` stands in for the counters. Neither is there unless sp
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from trivet.frontend.access_rules import Group, rule_of
 from trivet.frontend.method import Answers, BidiStream, Call, Method, Methods, Unary
 from trivet.telemetry.calls import MESSAGE, Calls, Kind, Observed, code_of
 from trivet.telemetry.subject import Subject, current, make_current
-from trivet.telemetry.w3c import TRACERESPONSE
+from trivet.telemetry.w3c import TRACERESPONSE, Header
 
 
 class RequestTracer(Protocol):
@@ -24,7 +24,7 @@ class RequestTracer(Protocol):
 
     on: bool
 
-    def begin(self, name: str, headers: Mapping[str, str | bytes]) -> Subject:
+    def begin(self, name: str, header: Header) -> Subject:
         """What a request is known by."""
 
     def over(self, subject: Subject, code: Code, message: str = "") -> str:
@@ -55,7 +55,7 @@ def _unary(name: str, method: Unary, tracer: RequestTracer) -> Unary:
     async def answer(message: bytes, call: Call) -> bytes:
         if not tracer.on:
             return await handler(message, call)
-        subject = tracer.begin(name, call.metadata)
+        subject = tracer.begin(name, call.header)
         make_current(subject)
         try:
             told = await handler(message, call)
@@ -74,7 +74,7 @@ def _unary(name: str, method: Unary, tracer: RequestTracer) -> Unary:
 def _stream(name: str, method: BidiStream, tracer: RequestTracer) -> BidiStream:
     def answers(messages: AsyncIterator[bytes], call: Call) -> Answers:
         # Not a request itself: its messages are, and they are answered in tasks of this one.
-        make_current(tracer.begin(name, call.metadata))
+        make_current(tracer.begin(name, call.header))
         return method.handler(messages, call)
 
     return BidiStream(answers)

@@ -44,6 +44,9 @@ class _Call:
     peer: str
     deadline_s: float
 
+    def header(self, name: str) -> str | bytes | None:
+        return self.metadata.get(name)
+
     @property
     def time_left_s(self) -> float:
         return max(0.0, self.deadline_s - asyncio.get_running_loop().time())

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from trivet.telemetry.trace_settings import Changes, TraceSettings, changed
 
 
-@dataclass(slots=True)
 class Sampler:
     """Counts requests under one set of settings."""
 
-    settings: TraceSettings
-    owner: str  # the model whose own they are, or ""
-    seen: int = 0
+    def __init__(self, settings: TraceSettings, owner: str) -> None:
+        """owner: the model whose own they are, or ""."""
+        self.settings = settings
+        self.owner = owner
+        self.is_on = settings.are_on
+        self._seen = 0
 
     def takes(self) -> bool:
-        """Whether it is the next request's turn; counts it."""
+        """Whether it is the next request's turn; counts it. Ask only one that is on."""
         settings = self.settings
-        if not (settings.are_on and settings.rate and settings.count):
+        if not settings.rate or not settings.count:
             return False
-        self.seen += 1
-        if self.seen % settings.rate:
+        self._seen += 1
+        if self._seen % settings.rate:
             return False
         if settings.count > 0:
             self.settings = replace(settings, count=settings.count - 1)
+            self.is_on = self.settings.are_on
         return True
 
 
@@ -42,7 +45,7 @@ class Sampling:
     def is_on(self) -> bool:
         """Whether any request may be traced."""
         samplers = (self._global, *self._own.values())
-        return any(sampler.settings.are_on for sampler in samplers)
+        return any(sampler.is_on for sampler in samplers)
 
     def sampler(self, model: str) -> Sampler:
         """A model's own, or with an empty name, or where it has none, that of all."""

@@ -87,7 +87,7 @@ class Tracer:
     def sample(self, request: InferRequest) -> UnderWay | None:
         """A trace if this request is to have one. Ask only while `on`."""
         sampler = self._sampling.sampler(request.model)
-        if not sampler.takes():
+        if not (sampler.is_on and sampler.takes()):
             return None
         return Trace(self, sampler, request, self._clock.now_ns())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 TRACEPARENT, TRACESTATE, TRACERESPONSE = "traceparent", "tracestate", "traceresponse"
@@ -10,6 +11,8 @@ TRACEPARENT, TRACESTATE, TRACERESPONSE = "traceparent", "tracestate", "traceresp
 # Of a version to come, what follows the four known fields is passed over.
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
 _SAMPLED = 1
+
+Header = Callable[[str], str | bytes | None]  # a name -> what the caller sent, if anything
 _MAX_STATE = 512  # characters of a tracestate that the W3C asks to pass on
 
 

@@ -97,6 +97,13 @@ class GrpcioCall:
     def metadata(self) -> Mapping[str, str | bytes]:
         return dict(self._context.invocation_metadata() or ())
 
+    def header(self, name: str) -> str | bytes | None:
+        found = None
+        for key, value in self._context.invocation_metadata() or ():
+            if key == name:
+                found = value
+        return found
+
     @property
     def time_left_s(self) -> float | None:
         return self._context.time_remaining()

@@ -87,7 +87,7 @@ class _Tree:
     def of(self, subject: Subject, ended: Ended) -> Iterator[ReadableSpan]:
         caller = subject.parent
         state = TraceState.from_header([caller.state]) if caller and caller.state else None
-        root = _context(subject.trace_id, subject.span_id, state)
+        root = _context(*subject.ids, state)
         above = _context(caller.trace_id, caller.span_id, state, remote=True) if caller else None
         service, _, method = subject.name.partition("/")
         attributes: dict[str, str | int | float | bool] = {
@@ -104,24 +104,23 @@ class _Tree:
         times = subject.started_ns, ended.ns
         yield self._span(subject.name, root, above, times, attributes, SpanKind.SERVER, status)
         for asked in subject.asked:
-            yield from self._asked(asked, root, ended.ns)
+            yield from self._asked(asked, root)
 
-    def _asked(self, asked: Asked, above: SpanContext, ended_ns: int) -> Iterator[ReadableSpan]:
+    def _asked(self, asked: Asked, above: SpanContext) -> Iterator[ReadableSpan]:
+        model, version, request_id, times, own, steps, error = asked
         here = _below(above)
         attributes: dict[str, str | int | float | bool] = {
-            "trivet.model.name": asked.model,
-            "trivet.model.version": asked.version,
+            "trivet.model.name": model,
+            "trivet.model.version": version,
         }
-        if asked.request_id:
-            attributes["trivet.request.id"] = asked.request_id
-        status = _UNSET if asked.error is None else Status(StatusCode.ERROR, asked.error)
-        times = asked.started_ns, asked.ended_ns or ended_ns
-        name = f"infer {asked.model}"
-        yield self._span(name, here, above, times, attributes, status=status)
-        for model, stages in (asked.steps or {}).items():
-            yield from self._step(model, stages, here)
-        if asked.stages and not asked.steps:
-            yield from self._stages(asked.model, asked.stages, here)
+        if request_id:
+            attributes["trivet.request.id"] = request_id
+        status = _UNSET if error is None else Status(StatusCode.ERROR, error)
+        yield self._span(f"infer {model}", here, above, times, attributes, status=status)
+        for step, stages in (steps or {}).items():
+            yield from self._step(step, stages, here)
+        if own and not steps:
+            yield from self._stages(model, own, here)
 
     def _step(self, model: str, stages: Stages, above: SpanContext) -> Iterator[ReadableSpan]:
         if not stages.queued_ns:  # its answer came from the cache

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from trivet.clock import Clock
 from trivet.errors import Code, ServeError
 from trivet.request import InferRequest, InferResponse
 from trivet.telemetry.otel.outlet import Outlet
 from trivet.telemetry.otel.spans import Ended, SpanMaker
-from trivet.telemetry.subject import MAX_ASKED, Asked, Subject, current
+from trivet.telemetry.subject import Subject, current
 from trivet.telemetry.trace_settings import TraceSettings
 from trivet.telemetry.tracing import Traceable, Tracer
-from trivet.telemetry.w3c import TRACEPARENT, TRACESTATE, parent_of, written
+from trivet.telemetry.w3c import TRACEPARENT, TRACESTATE, Header, parent_of, written
 
 # Failures and slow requests in a second that are traced whatever the rate. Where all of them fail
 # or wait, more of the same tells nothing, and making spans of them would be one more burden.
@@ -28,31 +28,33 @@ class SpanTracer(Tracer):
         self, clock: Clock, settings: TraceSettings, maker: SpanMaker, outlet: Outlet
     ) -> None:
         super().__init__(clock, settings)
+        self._now_ns = clock.now_ns
         self._maker = maker
         self._outlet = outlet
         self._besides = _Allowance(MAX_BESIDES_PER_S)
 
-    def begin(self, name: str, headers: Mapping[str, str | bytes]) -> Subject:
+    def begin(self, name: str, header: Header) -> Subject:
         """What a call, or a message of a stream, is known by from now on.
 
-        name: of the method. headers: with the caller's trace, if it has one.
+        name: of the method. header: looks up the caller's trace, if it has one.
         """
-        parent = parent_of(headers.get(TRACEPARENT), headers.get(TRACESTATE))
-        return Subject(name, parent, self._clock.now_ns())
+        told = header(TRACEPARENT)
+        parent = None if told is None else parent_of(told, header(TRACESTATE))
+        return Subject(name, parent, self._now_ns())
 
     def over(self, subject: Subject, code: Code, message: str = "") -> str:
         """Have it sent if it is to be. message: of a failure.
 
         Returns the traceresponse that its caller is told: nothing if nobody wants to know.
         """
-        ended_ns = self._clock.now_ns()
+        ended_ns = self._now_ns()
         kept = self._kept_for(subject, code, ended_ns)
         if kept:
             ended = Ended(ended_ns, code, message, kept)
             self._outlet.put(self._maker.spans(subject, ended, ended_ns))
         elif subject.parent is None:
             return ""
-        return written(subject.trace_id, subject.span_id, sampled=bool(kept))
+        return written(*subject.ids, sampled=bool(kept))
 
     def infer(self, model: Traceable, request: InferRequest) -> Awaitable[InferResponse]:
         """The model's answer, noted with the current subject. Raises what the model does."""
@@ -64,24 +66,24 @@ class SpanTracer(Tracer):
     async def _noted(
         self, subject: Subject, model: Traceable, request: InferRequest
     ) -> InferResponse:
-        if (asked := self._asked(subject, request)) is None:
-            return await model.infer(request)
-        asked.version = model.version
+        started_ns, version = self._now_ns(), model.version
+        stages = steps = failure = None
         try:
             response = await model.infer(request)
+            # Not the response itself: its arrays would live for as long as the call.
+            stages, steps = response.stages, response.steps
+            return response
         except BaseException as error:
-            asked.error, asked.ended_ns = said_of(error), self._clock.now_ns()
+            failure = said_of(error)
             raise
-        # Not the response itself: its arrays would live for as long as the call.
-        asked.stages, asked.steps = response.stages, response.steps
-        asked.ended_ns = self._clock.now_ns()
-        return response
+        finally:
+            times = started_ns, self._now_ns()
+            subject.note((request.model, version, request.id, times, stages, steps, failure))
 
     def sample(self, request: InferRequest) -> _UnderWay | None:
         """A note of a request with many answers."""
-        if (subject := current()) is None or (asked := self._asked(subject, request)) is None:
-            return None
-        return _UnderWay(asked, self._clock.now_ns)
+        subject = current()
+        return None if subject is None else _UnderWay(subject, request, self._now_ns)
 
     def flush(self) -> None:
         """Send what waits; returns when that was tried."""
@@ -91,27 +93,21 @@ class SpanTracer(Tracer):
         """Send the rest, or what can be sent of it soon."""
         self._outlet.close()
 
-    def _asked(self, subject: Subject, request: InferRequest) -> Asked | None:
-        if len(subject.asked) >= MAX_ASKED:
-            subject.more += 1
-            return None
-        asked = Asked(request.model, request.id, self._clock.now_ns())
-        subject.asked.append(asked)
-        return asked
-
     def _kept_for(self, subject: Subject, code: Code, ended_ns: int) -> str:
         """Why a request is traced; empty if it is not. Counts it."""
-        sampler = self._sampling.sampler(subject.asked[0].model if subject.asked else "")
-        settings, parent = sampler.settings, subject.parent
-        if not settings.are_on:
+        sampler = self._sampling.sampler(subject.asked[0][0] if subject.asked else "")
+        if not sampler.is_on:
             return ""
+        settings, parent = sampler.settings, subject.parent
         if parent is not None and settings.parent_based:
             if parent.sampled:
                 return "parent"
         elif sampler.takes():
             return "rate"
-        is_slow = 0 < settings.slow_ns <= ended_ns - subject.started_ns
-        why = "error" if code not in (Code.OK, Code.CANCELLED) else "slow" if is_slow else ""
+        if code:
+            why = "" if code is Code.CANCELLED else "error"
+        else:
+            why = "slow" if 0 < settings.slow_ns <= ended_ns - subject.started_ns else ""
         return why if why and self._besides.takes(ended_ns) else ""
 
 
@@ -119,11 +115,17 @@ class SpanTracer(Tracer):
 class _UnderWay:
     """A request with many answers; see `tracing.UnderWay`."""
 
-    asked: Asked
+    subject: Subject
+    request: InferRequest
     now_ns: Callable[[], int]
+    started_ns: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started_ns = self.now_ns()
 
     def done(self, response: InferResponse | None, version: int) -> None:
-        self.asked.version, self.asked.ended_ns = version, self.now_ns()
+        request, times = self.request, (self.started_ns, self.now_ns())
+        self.subject.note((request.model, version, request.id, times, None, None, None))
 
 
 class _Allowance:

@@ -27,6 +27,11 @@ class H2cornCall:
     def metadata(self) -> Mapping[str, str | bytes]:
         return metadata.read(self._scope["headers"])
 
+    def header(self, name: str) -> str | bytes | None:
+        wanted = name.encode()
+        found = [header for header in self._scope["headers"] if header[0] == wanted]
+        return metadata.read(found).get(name) if found else None
+
     @property
     def time_left_s(self) -> float | None:
         if self.deadline_s is None:

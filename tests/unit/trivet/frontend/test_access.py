@@ -40,6 +40,9 @@ class FakeCall:
     def __init__(self, metadata: Mapping[str, str | bytes]) -> None:
         self.metadata = metadata
 
+    def header(self, name: str) -> str | bytes | None:
+        return self.metadata.get(name)
+
     def set_trailers(self, trailers: object) -> None:
         raise AssertionError("nothing here sends trailers")
 

@@ -15,7 +15,7 @@ from trivet.frontend.refusal import refusal
 from trivet.frontend.traced import traced
 from trivet.telemetry.logs import JsonFormatter
 from trivet.telemetry.subject import Subject, current
-from trivet.telemetry.w3c import parent_of
+from trivet.telemetry.w3c import Header, parent_of
 
 NAME = "/inference.GRPCInferenceService/ModelInfer"
 PARENT = f"00-{0xABC:032x}-{0xDEF:016x}-01"
@@ -31,6 +31,9 @@ class Asked:
         self.time_left_s = time_left_s
         self.trailers: Sequence[tuple[str, str | bytes]] = ()
 
+    def header(self, name: str) -> str | bytes | None:
+        return self.metadata.get(name)
+
     def set_trailers(self, trailers: Sequence[tuple[str, str | bytes]]) -> None:
         self.trailers = trailers
 
@@ -42,8 +45,8 @@ class Notes:
         self.on = True
         self.ended: list[tuple[Subject, Code, str]] = []
 
-    def begin(self, name: str, headers: Mapping[str, str | bytes]) -> Subject:
-        return Subject(name, parent_of(headers.get("traceparent")), 0)
+    def begin(self, name: str, header: Header) -> Subject:
+        return Subject(name, parent_of(header("traceparent")), 0)
 
     def over(self, subject: Subject, code: Code, message: str = "") -> str:
         self.ended.append((subject, code, message))
@@ -55,7 +58,7 @@ def method(notes: Notes, error: BaseException | None = None, name: str = NAME) -
         if error:
             raise error
         subject = current()
-        return f"{subject.trace_id:x}".encode() if subject else b"nobody"
+        return f"{subject.ids[0]:x}".encode() if subject else b"nobody"
 
     wrapped = traced({name: Unary(answer)}, notes)[name]
     assert isinstance(wrapped, Unary)

@@ -23,12 +23,13 @@ from trivet.telemetry.otel.outlet import Outlet
 from trivet.telemetry.otel.settings import OtlpConfig
 from trivet.telemetry.otel.spans import Ended, SpanMaker
 from trivet.telemetry.otel.tracer import MAX_BESIDES_PER_S, SpanTracer
-from trivet.telemetry.subject import MAX_ASKED, Asked, Subject, current, make_current
+from trivet.telemetry.subject import MAX_ASKED, Subject, current, make_current
 from trivet.telemetry.trace_settings import TIMESTAMPS, TraceMode, TraceSettings
 from trivet.testing.clock import ManualClock
 
 SETTINGS = TraceSettings(levels=(TIMESTAMPS,), rate=1, mode=TraceMode.OPENTELEMETRY, slow_ns=0)
 METHOD = "trivet.v1.TextService/Embed"
+NO_HEADER = dict[str, str]().get
 NEVER = replace(SETTINGS, rate=0)
 STEPS = {
     "words": Stages(1000, 10, 20, 30, 40, BatchRun(1, 1)),
@@ -90,7 +91,7 @@ def names(spans: Sequence[ReadableSpan]) -> list[str]:
 
 async def test_a_step_by_a_tokenizer_is_called_what_it_does() -> None:
     bed = Bed()
-    subject = bed.tracer.begin(METHOD, {})
+    subject = bed.tracer.begin(METHOD, NO_HEADER)
     make_current(subject)
     await bed.tracer.infer(Embedder(), asked())
     bed.tracer.over(subject, Code.OK)
@@ -119,9 +120,9 @@ async def test_a_step_by_a_tokenizer_is_called_what_it_does() -> None:
 async def test_a_batch_is_told_once_by_whichever_of_its_requests_is_first() -> None:
     bed, run = Bed(), BatchRun(2, 5, 70, 7)
     for _ in range(2):
-        subject = bed.tracer.begin(METHOD, {})
+        subject = bed.tracer.begin(METHOD, NO_HEADER)
         stages = Stages(10, 1, 1, 1, 1, run)
-        subject.asked.append(Asked("m", "", 5, version=1, ended_ns=20, stages=stages))
+        subject.note(("m", 1, "", (5, 20), stages, None, None))
         bed.tracer.over(subject, Code.OK)
     spans = bed.spans()
     (shared,) = [span for span in spans if span.name == "batch m"]
@@ -138,7 +139,7 @@ async def test_a_batch_is_told_once_by_whichever_of_its_requests_is_first() -> N
 
 async def test_a_call_of_many_texts_tells_the_first_of_them_and_how_many_more() -> None:
     bed = Bed()
-    subject = bed.tracer.begin(METHOD, {})
+    subject = bed.tracer.begin(METHOD, NO_HEADER)
     make_current(subject)
     for number in range(MAX_ASKED + 5):
         await bed.tracer.infer(Embedder(), asked(number))
@@ -150,12 +151,12 @@ async def test_a_call_of_many_texts_tells_the_first_of_them_and_how_many_more() 
 
 async def test_texts_that_are_answered_at_the_same_time_are_all_of_the_one_call() -> None:
     bed = Bed()
-    subject = bed.tracer.begin(METHOD, {})
+    subject = bed.tracer.begin(METHOD, NO_HEADER)
     make_current(subject)
     async with asyncio.TaskGroup() as group:
         for number in range(3):
             group.create_task(_infer(bed.tracer, number))
-    assert [each.request_id for each in subject.asked] == ["r0", "r1", "r2"]
+    assert [each[2] for each in subject.asked] == ["r0", "r1", "r2"]
     assert current() is subject
 
 
@@ -165,7 +166,7 @@ async def _infer(tracer: SpanTracer, number: int) -> None:
 
 async def test_a_failed_request_says_what_its_caller_was_told_and_a_bug_its_kind() -> None:
     bed = Bed()
-    subject = bed.tracer.begin(METHOD, {})
+    subject = bed.tracer.begin(METHOD, NO_HEADER)
     make_current(subject)
     for error in (QueueFull("embed", 2), ValueError("/a/path/of/ours")):
         with pytest.raises(type(error)):
@@ -179,7 +180,7 @@ async def test_a_failed_request_says_what_its_caller_was_told_and_a_bug_its_kind
 
 def failing(bed: Bed, times: int) -> None:
     for _ in range(times):
-        bed.tracer.over(bed.tracer.begin(METHOD, {}), Code.UNAVAILABLE, "no")
+        bed.tracer.over(bed.tracer.begin(METHOD, NO_HEADER), Code.UNAVAILABLE, "no")
 
 
 async def test_a_flood_of_failures_is_traced_so_many_times_a_second() -> None:
@@ -194,25 +195,27 @@ async def test_a_flood_of_failures_is_traced_so_many_times_a_second() -> None:
 @pytest.mark.parametrize("code", [Code.OK, Code.CANCELLED])
 async def test_neither_an_answer_nor_a_caller_who_left_is_a_failure(code: Code) -> None:
     bed = Bed(NEVER)
-    assert bed.tracer.over(bed.tracer.begin(METHOD, {}), code) == ""
+    assert bed.tracer.over(bed.tracer.begin(METHOD, NO_HEADER), code) == ""
     assert bed.spans() == []
 
 
 async def test_what_takes_as_long_as_the_limit_is_slow() -> None:
     bed = Bed(replace(NEVER, slow_ns=1_000))
-    quick, slow = bed.tracer.begin(METHOD, {}), bed.tracer.begin(METHOD, {})
+    quick, slow = bed.tracer.begin(METHOD, NO_HEADER), bed.tracer.begin(METHOD, NO_HEADER)
     bed.tracer.over(quick, Code.OK)
     await bed.clock.advance(us=1)
     bed.tracer.over(slow, Code.OK)
     (span,) = bed.spans()
-    assert span.context.span_id == slow.span_id
+    assert span.context.span_id == slow.ids[1]
 
 
 async def test_every_so_manieth_request_without_a_callers_trace_is_sent() -> None:
     bed = Bed(replace(SETTINGS, rate=3))
     unsampled = {"traceparent": f"00-{7:032x}-{7:016x}-00"}
     for number in range(12):
-        bed.tracer.over(bed.tracer.begin(METHOD, unsampled if number % 2 else {}), Code.OK)
+        bed.tracer.over(
+            bed.tracer.begin(METHOD, unsampled.get if number % 2 else NO_HEADER), Code.OK
+        )
     assert len(bed.spans()) == 2
 
 
@@ -222,7 +225,7 @@ def test_a_clock_that_is_set_does_not_tear_a_trace_apart(monkeypatch: pytest.Mon
     maker = SpanMaker(Resource({}), lambda model: "")
     for zero in (4_999_000, 999_000):
         subject = Subject(METHOD, None, 100)
-        subject.asked.append(Asked("m", "", 200, ended_ns=900, stages=Stages(300, 100, 0, 100, 0)))
+        subject.note(("m", 1, "", (200, 900), Stages(300, 100, 0, 100, 0), None, None))
         spans = maker.spans(subject, Ended(1000, Code.OK, "", "rate"), 1000)
         assert [(span.start_time, span.end_time) for span in spans] == [
             (zero + begun, zero + ended)
