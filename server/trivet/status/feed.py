@@ -102,7 +102,7 @@ class Feed:
     async def _tell_on(self) -> None:
         clock, over = self._sources.clock, asyncio.create_task(self._sources.over.wait())
         try:
-            before = self._look()
+            before = self._look({})
             while not over.done():
                 tick = asyncio.create_task(clock.sleep_until(before.at_ns + EVERY_NS))
                 try:
@@ -115,7 +115,7 @@ class Feed:
 
     def _tell(self, before: _Look) -> _Look:
         """Send what happened since the look before, and what has changed."""
-        now = self._look()
+        now = self._look(before.versions)
         self._tell_changes()
         sample = _json(self._sample(before, now))
         self._forget(now.at_ns)
@@ -147,10 +147,13 @@ class Feed:
         while self._samples and self._samples[0][0] <= now_ns - KEPT_NS:
             self._samples.popleft()
 
-    def _look(self) -> _Look:
+    def _look(self, before: Mapping[Model, Counts]) -> _Look:
         sources = self._sources
         now_ns = sources.clock.now_ns()
-        versions = {model: counts_of(model, now_ns) for model in sources.registry.models()}
+        versions = {
+            model: counts_of(model, now_ns, before.get(model, NOTHING))
+            for model in sources.registry.models()
+        }
         return _Look(now_ns, calls_of(sources.calls), versions)
 
     def _sample(self, before: _Look, now: _Look) -> dict[str, Any]:
@@ -180,7 +183,8 @@ class Feed:
         """Requests as callers asked them; queues and batches as the engines had them. Pipelines
         have none of their own."""
         engines = {model: counts for model, counts in passed.items() if model.posts}
-        computed = reduce(Counts.plus, engines.values(), NOTHING)
+        busy = (counts for counts in engines.values() if counts is not NOTHING)
+        computed = reduce(Counts.plus, busy, NOTHING)
         stages = {
             stage: (calls if stage == "request" else computed).stages[stage] for stage in STAGES
         }

@@ -36,6 +36,8 @@ class Counts:
 
     def since(self, before: Counts) -> Counts:
         """What was added."""
+        if self is before:
+            return NOTHING
         return Counts(
             answered=self.answered - before.answered,
             failed=self.failed - before.failed,
