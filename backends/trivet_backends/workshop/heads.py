@@ -3,6 +3,7 @@ them, which tensors they are, and their labels."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -38,6 +39,9 @@ _SCORING: Mapping[str, Scoring] = {  # by problem_type, as transformers trains i
     "multi_label_classification": Scoring.SIGMOID,
     "regression": Scoring.NONE,
 }
+
+
+_WRITTEN = re.compile(r'"scoring"\s*value\s*:?\s*{\s*string_value\s*:\s*"(\w+)"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,12 @@ def read_labels(folder: Path, count: int, file: Path | None) -> Labels:
     if faults:
         raise InvalidConfig(faults)
     return Labels(names=tuple(found), scoring=scoring)
+
+
+def written_scoring(config: str) -> Scoring:
+    """What the config.pbtxt of a classifier's last step says; softmax where it says nothing."""
+    found = _WRITTEN.search(config)
+    return Scoring(found[1]) if found else Scoring.SOFTMAX
 
 
 def _architecture(raw: Mapping[str, Any]) -> str:

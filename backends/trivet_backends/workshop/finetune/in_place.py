@@ -12,14 +12,20 @@ from pathlib import Path
 from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.build import LABELS_FILE
 from trivet_backends.workshop.configs import Names
+from trivet_backends.workshop.finetune.examples import HeadTask
+from trivet_backends.workshop.heads import Scoring, written_scoring
+
+CONFIG = "config.pbtxt"
 
 
-def check_labels(repository: Path, name: str, labels: Sequence[str]) -> None:
+def check_labels(repository: Path, name: str, task: HeadTask, labels: Sequence[str]) -> None:
     """Raise InvalidConfig if the newest version there has other labels, or these in another order.
 
+    So it does if that has one label per text and this several, or the other way round.
     labels: none for a head that has none of its own.
     """
     folder = repository / Names(encoder=name, pipeline="").labels
+    cure = "publish under another --name and --pipeline"
     versions = [path for path in folder.glob("[1-9]*") if path.name.isdecimal()]
     if not versions or not labels:
         return
@@ -30,5 +36,10 @@ def check_labels(repository: Path, name: str, labels: Sequence[str]) -> None:
         return
     if served != list(labels):
         found = f"is served with the labels {', '.join(served)}, and these are {', '.join(labels)}"
-        cure = "publish under another --name and --pipeline, or say the order with --labels"
+        cure = f"{cure}, or say the order with --labels"
+        raise InvalidConfig([Fault(f"{repository.name}/{name}", found, cure)])
+    config = folder / CONFIG
+    scoring = written_scoring(config.read_text(encoding="utf-8") if config.is_file() else "")
+    if (scoring is Scoring.SIGMOID) != (task is HeadTask.MULTI_LABEL):
+        found = f"is served with scores by {scoring}, and a head of {task} has others"
         raise InvalidConfig([Fault(f"{repository.name}/{name}", found, cure)])

@@ -57,7 +57,7 @@ def prepare(options: FinetuneOptions, display: Display) -> Prepared:
     )
     labels, weights = _labels(options, parts, display)
     if options.publish:
-        check_labels(options.publish.repository, options.publish.name, labels)
+        check_labels(options.publish.repository, options.publish.name, options.task, labels)
     encoder = Encoder(
         tokenizer=checkpoint.folder / TOKENIZER,
         task=options.task,

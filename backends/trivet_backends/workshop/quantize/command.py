@@ -132,7 +132,7 @@ def _add_comparison(group: argparse._ArgumentGroup) -> None:
         "as label; next_sentence: pairs, labelled true or false; embed: pairs, labelled with a "
         "number that says how alike they are",
     )
-    columns.add(group)
+    columns.declare(group)
     group.add_argument(
         "--format",
         choices=("csv", "tsv", "jsonl", "conll"),

@@ -14,14 +14,13 @@ from tempfile import TemporaryDirectory
 
 from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.build_file import Json, read_build_file
-from trivet_backends.workshop.heads import Scoring
+from trivet_backends.workshop.heads import Scoring, written_scoring
 from trivet_backends.workshop.options import BuildOptions, Precision, Task
 from trivet_backends.workshop.progress import Announce
 from trivet_backends.workshop.quantize.options import QuantizeOptions
 
 CONFIG = "config.pbtxt"
 _EIGHT_BIT = ("DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QAttention")
-_SCORING = re.compile(r'"scoring"\s*value\s*:?\s*{\s*string_value\s*:\s*"(\w+)"')
 _START_AGAIN = "start from the FP32 model: trivet build CHECKPOINT --precision fp32"
 
 
@@ -62,10 +61,7 @@ class Source:
     def scoring(self) -> Scoring:
         """How the logits of classify become scores, as the config of its last step says."""
         config = self.repository / f"{self.model}_labels" / CONFIG
-        if not config.is_file():
-            return Scoring.SOFTMAX
-        found = _SCORING.search(config.read_text(encoding="utf-8"))
-        return Scoring(found[1]) if found else Scoring.SOFTMAX
+        return written_scoring(config.read_text(encoding="utf-8") if config.is_file() else "")
 
     @property
     def pipelines(self) -> list[str]:

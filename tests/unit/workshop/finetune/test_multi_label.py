@@ -17,6 +17,7 @@ from trivet_backends.workshop.finetune import metrics, split
 from trivet_backends.workshop.finetune.columns import Columns
 from trivet_backends.workshop.finetune.data import read_examples
 from trivet_backends.workshop.finetune.examples import HeadTask, MultiLabelled
+from trivet_backends.workshop.finetune.in_place import check_labels
 from trivet_client import Client
 
 
@@ -77,6 +78,20 @@ def test_scores_count_every_choice() -> None:
     assert scores["exact_match"] == pytest.approx(2 / 3)
     assert scores["micro_f1"] == pytest.approx(2 * 2 / (3 + 3))
     assert scores["macro_f1"] == pytest.approx((1 + 0) / 2)
+
+
+def test_one_label_per_text_and_several_do_not_follow_each_other(tmp_path: Path) -> None:
+    """Between two versions the scores of one would for a moment be made as the other's are."""
+    folder = tmp_path / "models" / "mood_labels"
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "labels.txt").write_text("high\nlow\n")
+    line = 'parameters { key: "scoring" value { string_value: "sigmoid" } }'
+    (folder / "config.pbtxt").write_text(line)
+    check_labels(tmp_path / "models", "mood", HeadTask.MULTI_LABEL, ("high", "low"))
+    with pytest.raises(InvalidConfig, match="models/mood: is served with scores by sigmoid"):
+        check_labels(tmp_path / "models", "mood", HeadTask.CLASSIFY, ("high", "low"))
+    with pytest.raises(InvalidConfig, match="is served with the labels high, low"):
+        check_labels(tmp_path / "models", "mood", HeadTask.MULTI_LABEL, ("low", "high"))
 
 
 def write_rows(path: Path, count: int) -> Path:

@@ -8,8 +8,8 @@ from trivet_backends.workshop.finetune.columns import Columns
 from trivet_backends.workshop.finetune.flags import values
 
 
-def add(group: argparse._ArgumentGroup) -> None:
-    """Declare them."""
+def declare(group: argparse._ArgumentGroup) -> None:
+    """Add the flags to their group."""
     add, usual = group.add_argument, Columns()
     add("--text-column", metavar="NAME", default=usual.text, help="(default: text)")
     add("--pair-column", metavar="NAME", default="", help="a second text (default: none)")

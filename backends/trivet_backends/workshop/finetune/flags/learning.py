@@ -20,8 +20,8 @@ _MAX_TOKENS = {HeadTask.ANSWER: 384}
 _USUAL_MAX_TOKENS = 128
 
 
-def add(group: argparse._ArgumentGroup) -> None:
-    """Declare them."""
+def declare(group: argparse._ArgumentGroup) -> None:
+    """Add the flags to their group."""
     add = group.add_argument
     add(
         "--unfreeze",

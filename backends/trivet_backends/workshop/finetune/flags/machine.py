@@ -10,8 +10,8 @@ from trivet_backends.workshop.finetune.flags import values
 from trivet_backends.workshop.finetune.options import CacheOptions, MixedPrecision
 
 
-def add(group: argparse._ArgumentGroup) -> None:
-    """Declare them."""
+def declare(group: argparse._ArgumentGroup) -> None:
+    """Add the flags to their group."""
     add = group.add_argument
     add(
         "--mixed-precision",

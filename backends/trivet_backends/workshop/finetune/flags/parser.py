@@ -12,7 +12,7 @@ from trivet_backends.workshop.hub import checkpoint_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare them."""
+    """Declare all flags."""
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
@@ -30,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the run: checkpoints, metrics, picture, best model",
     )
     add("--resume", action="store_true", help="go on with the run in --output")
-    rows.add(parser.add_argument_group("rows"))
-    learning.add(parser.add_argument_group("learning"))
-    machine.add(parser.add_argument_group("machine"))
-    publishing.add(parser.add_argument_group("publishing"))
+    rows.declare(parser.add_argument_group("rows"))
+    learning.declare(parser.add_argument_group("learning"))
+    machine.declare(parser.add_argument_group("machine"))
+    publishing.declare(parser.add_argument_group("publishing"))
 
 
 def options_of(args: argparse.Namespace) -> FinetuneOptions:

@@ -10,8 +10,8 @@ from trivet_backends.workshop.finetune.options import PublishOptions
 from trivet_backends.workshop.options import Format, Precision
 
 
-def add(group: argparse._ArgumentGroup) -> None:
-    """Declare them."""
+def declare(group: argparse._ArgumentGroup) -> None:
+    """Add the flags to their group."""
     add = group.add_argument
     add(
         "--model-repository",

@@ -10,8 +10,8 @@ from trivet_backends.workshop.finetune.flags import columns, values
 from trivet_backends.workshop.finetune.options import DataOptions
 
 
-def add(group: argparse._ArgumentGroup) -> None:
-    """Declare them."""
+def declare(group: argparse._ArgumentGroup) -> None:
+    """Add the flags to their group."""
     add = group.add_argument
     add(
         "--validation",
@@ -29,7 +29,7 @@ def add(group: argparse._ArgumentGroup) -> None:
     )
     formats = [format_.value for format_ in FileFormat]
     add("--format", choices=formats, help="how files hold rows (default: by their ending)")
-    columns.add(group)
+    columns.declare(group)
     add(
         "--labels",
         metavar="LIST",
