@@ -90,11 +90,11 @@ def of_file(path: Path, flags: Sequence[Flag], faults: Faults) -> Iterator[Said]
             continue
         values = value if isinstance(value, list) and flag.repeated else [value]
         texts = tuple(text for each in values if (text := _text(each)) is not None)
-        if len(texts) == len(values):
-            yield Said(flag, texts, str(path))
-        else:
+        if len(texts) != len(values):
             cure = "give a list of such" if flag.repeated else f"give one {_kind(flag)}"
             faults.add(where, "is no text, number, true or false", cure)
+        elif texts:  # an empty list says nothing, as an empty variable
+            yield Said(flag, texts, str(path))
 
 
 def nearest(name: str, flags: Iterable[Flag]) -> Flag | None:

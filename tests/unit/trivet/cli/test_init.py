@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 from textwrap import dedent
@@ -78,6 +80,30 @@ def test_signals_reach_the_command_once_each() -> None:
     subprocess.run(["kill", "-TERM", str(number_1_of(process))], check=True)
     out, _ = process.communicate(timeout=60)
     assert (out, process.returncode) == ("True True\n", 0)
+
+
+def test_ctrl_c_reaches_the_command_once() -> None:
+    code = """
+        got = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: got.append(int(number)))
+        print("ready", os.tcgetpgrp(0) == os.getpid(), flush=True)
+        while signal.SIGINT not in got:
+            time.sleep(0.01)
+        os.kill(1, signal.SIGTERM)  # comes by way of process 1, after whatever else it passed on
+        while signal.SIGTERM not in got:
+            time.sleep(0.01)
+        print(got, flush=True)
+    """
+    line = as_process_1([sys.executable, "-c", BEGIN + dedent(code)])
+    process, terminal = pty.fork()
+    if not process:
+        os.execvp(line[0], line)
+    with os.fdopen(terminal, "rb") as screen:
+        assert screen.readline() == b"ready True\r\n"
+        os.write(terminal, b"\x03")
+        assert screen.readline().removeprefix(b"^C") == b"[2, 15]\r\n"
+        assert os.waitpid(process, 0)[1] == 0
 
 
 def test_elsewhere_it_does_nothing() -> None:

@@ -84,6 +84,12 @@ def test_an_empty_variable_says_nothing() -> None:
     assert (settings.args.grpc_port, settings.unknown) == (8001, ())
 
 
+def test_an_empty_list_says_nothing(tmp_path: Path) -> None:
+    assert "--model-repository: is not given" in faults(
+        variables={}, file=written(tmp_path, "model-repository = []\nload-model = []\n")
+    )
+
+
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("false", None), ("1", True)])
 def test_a_flag_without_a_value_is_true_or_not_there(text: str, value: object) -> None:
     variables = {**REPOSITORY, "TRIVET_DISABLE_AUTO_COMPLETE_CONFIG": text}
