@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from tests.harness.pages import Page, wait_for
-from tests.harness.repositories import add_model, fake_config
+from tests.harness.repositories import add_model
 from tests.harness.server import ServerProcess, serving
+from tests.harness.transports import serving_on
 from trivet.status.playground import MAX_BODY_BYTES
+from trivet.transport.options import Transport
 from trivet_client import Client
 from trivet_client.errors import InvalidArgument, NotFound
 
@@ -48,14 +49,17 @@ def shown(
         yield Shown(server, Page(server.metrics.removesuffix("/metrics"), token))
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+@pytest.fixture(scope="module", params=Transport)
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shown]:
     repository = tmp_path_factory.mktemp("shown")
     add_model(repository, "echo")
     add_model(repository, "leaves")
     add_model(repository, "embed", EMBEDS)
     loads = [f"--load-model={path.name}" for path in repository.iterdir()]
-    with shown(repository, "--model-control-mode=explicit", *loads) as site:
+    flags = ("--model-control-mode=explicit", *loads)
+    with serving_on(request.param), shown(repository, *flags) as site:
         yield site
 
 
@@ -266,21 +270,22 @@ def test_tokens_say_who_sees_and_who_asks(models: Path, tmp_path: Path) -> None:
         assert sees.get("/page/events").status == 401
 
 
-def test_watchers_are_told_of_a_stop_and_let_go_with_it(tmp_path: Path) -> None:
-    add_model(tmp_path / "models", "slow", fake_config(delay_us=2_000_000))
+@pytest.mark.parametrize("transport", Transport)
+def test_watchers_are_told_of_a_stop_and_let_go_with_it(
+    tmp_path: Path, transport: Transport
+) -> None:
+    add_model(tmp_path / "models", "echo")
     log = tmp_path / "stderr.log"
-    with shown(tmp_path / "models", log=log) as site, site.page.events() as events:
-        wait_for(events, "sample")
-        with triton.InferenceServerClient(site.server.address) as client:
-            tensor = triton.InferInput("IN", [1, 1], "FP32")
-            tensor.set_data_from_numpy(np.ones((1, 1), np.float32))
-            client.async_infer("slow", [tensor], lambda result, error: None)
-            while not wait_for(events, "sample")["all"]["busy"]:
-                pass
-            site.server.process.terminate()
-            while not wait_for(events, "state")["server"]["leaving"]:
-                pass
-            list(events)  # raises IncompleteRead if it is cut off
+    with (
+        serving_on(transport),
+        shown(tmp_path / "models", log=log) as site,
+        site.page.events() as events,
+    ):
+        wait_for(events, "state")
+        site.server.process.terminate()
+        while not wait_for(events, "state")["server"]["leaving"]:
+            pass
+        list(events)  # raises IncompleteRead if it is cut off
         assert site.server.process.wait(20) == 0
     assert "Traceback" not in log.read_text()
 
