@@ -204,7 +204,11 @@ class Control:
         except InvalidConfig as error:
             raise NotPolled(name, error.faults) from None
         except OSError as error:
-            fault = Fault(name, f"cannot be stored: {error.strerror}", "make room, send less")
+            fault = Fault(
+                name,
+                f"cannot be stored: {error.strerror}",
+                "make room where temporary files go (TMPDIR), or send less",
+            )
             raise NotPolled(name, [fault]) from error
 
     def _ask_for(self, names: Collection[str]) -> None:

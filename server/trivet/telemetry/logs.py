@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 
+from trivet.telemetry.log_file import LogFile
 from trivet.telemetry.subject import current, ids_of
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -95,7 +96,7 @@ class Log:
     def start(self) -> None:
         """Send all events where the settings say. Raises OSError if that cannot be written to."""
         file = self.settings.file
-        self._handler = logging.FileHandler(file) if file else logging.StreamHandler()
+        self._handler = LogFile(file) if file else logging.StreamHandler()
         self._handler.addFilter(self._lets_through)
         logging.basicConfig(level=logging.INFO, handlers=[self._handler], force=True)
         self.change(self.settings)
