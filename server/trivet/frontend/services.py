@@ -37,8 +37,8 @@ def methods(
     """Every method of every service, for a transport to serve.
 
     draining: set it to take leave. From then on health and readiness say no, watchers are told and
-    let go, and streams are ended once all they have read is answered; unary calls are answered as
-    before for as long as the transport lets them in.
+    let go, and streams are ended once their callers are quiet and all they have read is answered;
+    unary calls are answered as before for as long as the transport lets them in.
     server_name: what ServerMetadata tells. extras: None where all of them are off.
     control: loads and unloads models as clients ask; None where nobody does.
     vectors: of labels and examples, kept for the models that label texts, too.
