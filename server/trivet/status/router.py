@@ -22,6 +22,7 @@ Send = Callable[[Any], Awaitable[None]]
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 TEXT = "text/plain; charset=utf-8"
+_PARTS = "/page/"  # what the page is made of; nobody opens these by hand
 _GET = frozenset({"GET", "HEAD"})
 _STATUS: Mapping[type[ServeError], int] = {Unauthenticated: 401, PermissionDenied: 403}
 
@@ -50,7 +51,7 @@ class Router:
             return  # no websockets here: h2corn refuses what nobody accepts
         route = self._routes.get(scope["path"])
         if route is None:
-            known = " ".join(sorted(self._routes))
+            known = " ".join(sorted(path for path in self._routes if not path.startswith(_PARTS)))
             await respond(scope, send, 404, f"there is no such page; there are {known}\n")
         elif scope["method"] not in route.methods:
             allowed = ", ".join(sorted(route.methods))

@@ -24,10 +24,11 @@ export class Failures {
 
 function item({ task, code, message, count }, when) {
   const times = count > 1 ? h("span", { class: "hint" }, `${whole(count)} times`) : null;
+  const state = h("span", { class: "state", "data-kind": "bad" }, code);
   return h(
     "li",
     {},
-    h("p", { class: "of-failure" }, h("span", { class: "state", "data-kind": "bad" }, code), h("b", {}, task), times, when),
+    h("p", { class: "of-failure" }, state, h("b", {}, task), times, when),
     h("p", { class: "message" }, message),
   );
 }

@@ -73,9 +73,7 @@ export class Feed {
   }
 
   #tell(event) {
-    const fields = Object.fromEntries(
-      event.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]),
-    );
+    const fields = Object.fromEntries(event.split("\n").map(field));
     if (fields.event && fields.data) this.#onEvent(fields.event, JSON.parse(fields.data));
   }
 
@@ -85,6 +83,11 @@ export class Feed {
     this.#onState({ kind: "bad", text: `${why}; trying again` });
     this.#timer = setTimeout(() => this.start(), pauseMs);
   }
+}
+
+function field(line) {
+  const place = line.indexOf(":");
+  return [line.slice(0, place), line.slice(place + 1).trim()];
 }
 
 /** What an answer says: its message, where it is JSON, else its text. */

@@ -5,13 +5,47 @@ import { byId, h, tell } from "/page/dom.js";
 import { number, percent, time, whole } from "/page/format.js";
 import { ALL, keyOf } from "/page/history.js";
 
+// f: the figures of a second. recent: of seconds without any, the last ones before are shown.
 const TILES = [
-  { title: "Requests per second", pick: (f) => f.requests, show: number, beside: (f) => (f.failures ? `${number(f.failures)} failed` : "none failed") },
-  { title: "Request time, 95 %", pick: (f) => f.ms.request?.[1], show: time, recent: true, beside: (f) => `half within ${time(f.ms.request?.[0])}` },
-  { title: "Waiting in queues", pick: (f) => f.waiting, show: whole, beside: (f) => `95 % within ${time(f.ms.queue?.[1])}` },
-  { title: "Rows per batch", pick: (f) => f.rows, show: number, recent: true, beside: (f) => (f.busy === null ? "" : `instances ${percent(100 * f.busy)} busy`) },
-  { title: "Padding", pick: (f) => f.padding, show: percent, recent: true, beside: () => "of all tokens computed" },
-  { title: "Tokens per second", pick: (f) => f.tokens, show: whole, beside: () => "without padding" },
+  {
+    title: "Requests per second",
+    pick: (f) => f.requests,
+    show: number,
+    beside: (f) => (f.failures ? `${number(f.failures)} failed` : "none failed"),
+  },
+  {
+    title: "Request time, 95 %",
+    pick: (f) => f.ms.request?.[1],
+    show: time,
+    recent: true,
+    beside: (f) => `half within ${time(f.ms.request?.[0])}`,
+  },
+  {
+    title: "Waiting in queues",
+    pick: (f) => f.waiting,
+    show: whole,
+    beside: (f) => `95 % within ${time(f.ms.queue?.[1])}`,
+  },
+  {
+    title: "Rows per batch",
+    pick: (f) => f.rows,
+    show: number,
+    recent: true,
+    beside: (f) => (f.busy === null ? "" : `instances ${percent(100 * f.busy)} busy`),
+  },
+  {
+    title: "Padding",
+    pick: (f) => f.padding,
+    show: percent,
+    recent: true,
+    beside: () => "of all tokens computed",
+  },
+  {
+    title: "Tokens per second",
+    pick: (f) => f.tokens,
+    show: whole,
+    beside: () => "without padding",
+  },
 ];
 
 const STAGES = [
@@ -52,7 +86,9 @@ export class Load {
     if (keys.join("\n") === this.#options) return;
     this.#options = keys.join("\n");
     const chosen = this.#of.value;
-    const options = ready.map((model) => h("option", { value: keyOf(model) }, `${model.name}, version ${model.version}`));
+    const options = ready.map((model) =>
+      h("option", { value: keyOf(model) }, `${model.name}, version ${model.version}`),
+    );
     this.#of.replaceChildren(h("option", { value: ALL }, "all models"), ...options);
     this.#of.value = keys.includes(chosen) ? chosen : ALL;
   }
@@ -87,7 +123,8 @@ function stage([name, title]) {
   const half = h("td", { class: "number" }, "–");
   const most = h("td", { class: "number" }, "–");
   const chart = curve();
-  const node = h("tr", {}, h("th", { scope: "row" }, title), half, most, h("td", { class: "wide" }, chart.node));
+  const wide = h("td", { class: "wide" }, chart.node);
+  const node = h("tr", {}, h("th", { scope: "row" }, title), half, most, wide);
   function draw(history, key) {
     const points = history.curve(key, (figures) => figures.ms[name]?.[1]);
     tell(half, time(history.recent(key, (figures) => figures.ms[name]?.[0])));

@@ -3,13 +3,15 @@
 import { byId, set, tell } from "/page/dom.js";
 import { Failures } from "/page/failures.js";
 import { Feed } from "/page/feed.js";
-import { History } from "/page/history.js";
+import { ALL, History } from "/page/history.js";
 import { Load } from "/page/load.js";
 import { Models, stateOf } from "/page/models.js";
 import { Playground } from "/page/playground.js";
 import { hasToken, useToken } from "/page/token.js";
 
-const QUIET = "No request has come in the last two minutes. Ask something in the playground below, or with trivet infer or trivet bench.";
+const QUIET =
+  "No request has come in the last two minutes." +
+  " Ask something in the playground below, or with trivet infer or trivet bench.";
 
 const NAMED = 2;
 
@@ -43,18 +45,25 @@ function draw() {
   load.draw();
   models.draw();
   failures.draw();
-  const quiet = !history.isEmpty && history.curve("", (figures) => figures.requests + figures.failures).every(([, value]) => !value);
+  const requests = history.curve(ALL, (figures) => figures.requests + figures.failures);
+  const quiet = !history.isEmpty && requests.every(([, value]) => !value);
   byId("load-empty").hidden = !quiet;
   tell(byId("load-empty"), QUIET);
 }
 
-function showServer({ version, ready, started, leaving }, known) {
-  const [kind, word] = leaving ? ["busy", "Taking leave"] : ready ? ["ok", "Ready"] : started ? ["bad", "Not ready"] : ["busy", "Starting"];
+function showServer({ version, ...server }, known) {
+  const [kind, word] = stateOfServer(server);
   set(byId("server-state"), "data-kind", kind);
   tell(byId("server-state"), word);
   const wanting = known.filter((model) => stateOf(model)[0] === "bad").map(({ name }) => name);
   tell(byId("server-why"), kind === "bad" && wanting.length ? `for want of ${listed(wanting)}` : "");
   tell(byId("version"), `trivet ${version}`);
+}
+
+function stateOfServer({ ready, started, leaving }) {
+  if (leaving) return ["busy", "Taking leave"];
+  if (ready) return ["ok", "Ready"];
+  return started ? ["bad", "Not ready"] : ["busy", "Starting"];
 }
 
 /** A few names; how many more there are. */

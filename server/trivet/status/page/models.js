@@ -8,7 +8,8 @@ const FILTERED_FROM = 8; // fewer are seen at a glance
 const SHOWN = 20; // until all are asked for: each costs work every second
 const TROUBLE = ["bad", "busy"]; // these first, in this order
 const EMPTY =
-  "No model is known: put one into the repository (trivet build makes one of a checkpoint, trivet check says what is wrong with it).";
+  "No model is known: put one into the repository" +
+  " (trivet build makes one of a checkpoint, trivet check says what is wrong with it).";
 const NONE_FOUND = "No model has this in its name, state or reason.";
 
 const COLUMNS = [
@@ -102,7 +103,8 @@ function row(select) {
   const state = h("span", { class: "state" });
   const reason = h("p", { class: "reason" });
   const cells = COLUMNS.map(([title]) => h("td", { class: "number", "data-title": title }, NONE));
-  const node = h("tr", {}, h("th", { scope: "row" }, name, about, reason), h("td", { class: "of-state" }, state), ...cells);
+  const title = h("th", { scope: "row" }, name, about, reason);
+  const node = h("tr", {}, title, h("td", { class: "of-state" }, state), ...cells);
   let shown = {};
 
   function show(model) {
@@ -125,7 +127,7 @@ function row(select) {
     cells.forEach((cell, place) => {
       const told = ready ? COLUMNS[place][1](figures, recent, shown) : NONE;
       tell(cell, told);
-      cell.classList.toggle("none", told === NONE || told === "0" || told === "0 %"); // left out where room is short
+      cell.classList.toggle("none", [NONE, "0", "0 %"].includes(told)); // left out where room is short
     });
   }
   return { node, show, draw };

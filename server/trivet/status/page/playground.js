@@ -8,7 +8,8 @@ import { authorization } from "/page/token.js";
 
 const OFF = "The playground is switched off on this server (--allow-playground).";
 const NOTHING_OFFERED =
-  "No ready model does a task of language: build one with trivet build, or ask these models over gRPC with trivet infer.";
+  "No ready model does a task of language: build one with trivet build," +
+  " or ask these models over gRPC with trivet infer.";
 const UNKNOWN = "The models are not known yet.";
 const LATEST = "0";
 
@@ -32,7 +33,8 @@ export class Playground {
 
   /** Offer what these models do. */
   offer(models, isOn) {
-    const known = JSON.stringify([isOn, models.map(({ name, version, tasks }) => [name, version, tasks])]);
+    const offered = models.map(({ name, version, tasks }) => [name, version, tasks]);
+    const known = JSON.stringify([isOn, offered]);
     if (known === this.#known) return;
     this.#known = known;
     this.#models = byTask(isOn ? models : []);
@@ -45,7 +47,9 @@ export class Playground {
 
   /** For a reader who may ask, but not see which models there are. */
   offerUnseen() {
-    const models = Object.entries(TASKS).map(([task, { model }]) => ({ name: model, version: 0, tasks: [task] }));
+    const models = Object.entries(TASKS).map(([task, { model }]) => {
+      return { name: model, version: 0, tasks: [task] };
+    });
     this.offer(models, true);
   }
 
@@ -65,7 +69,8 @@ export class Playground {
       this.#show();
       this.#answer("The answer appears here.");
     };
-    const input = h("input", { type: "radio", name: "task", id, value: task, checked: task === this.#task, change });
+    const checked = task === this.#task;
+    const input = h("input", { type: "radio", name: "task", id, value: task, checked, change });
     return h("span", { class: "chip" }, input, h("label", { for: id }, TASKS[task].title));
   }
 
@@ -93,7 +98,9 @@ export class Playground {
       if (!answer.ok) throw new Error(await said(answer));
       const told = await answer.json();
       const took = performance.now() - began;
-      if (this.#asking === asking) this.#answer(summary(told, took), "ok", TASKS[task].show(told.results, request), cost(told.results[0].cost));
+      if (this.#asking !== asking) return;
+      const shown = TASKS[task].show(told.results, request);
+      this.#answer(summary(told, took), "ok", shown, cost(told.results[0].cost));
     } catch (error) {
       if (this.#asking !== asking || error.name === "AbortError") return;
       this.#answer(error instanceof TypeError ? "The server cannot be reached." : error.message, "bad");
@@ -125,24 +132,27 @@ function form(task) {
   const { fields, model, request } = TASKS[task];
   const models = h("select", { id: "ask-model" });
   const shown = fields.map(field);
+  const submit = h("button", { type: "submit" }, "Ask");
   const node = h(
     "div",
     { class: "fields" },
     h("label", { for: "ask-model" }, "Model"),
     models,
     ...shown.flatMap((one) => one.nodes),
-    h("div", { class: "row" }, h("button", { type: "submit" }, "Ask"), h("span", { class: "hint keys" }, "or Ctrl and Enter")),
+    h("div", { class: "row" }, submit, h("span", { class: "hint keys" }, "or Ctrl and Enter")),
   );
   function offer(known) {
     const chosen = models.value;
-    const names = [...new Set(known.map(([name]) => name))].sort((one, other) => (other === model) - (one === model));
+    const usualFirst = (one, other) => (other === model) - (one === model);
+    const names = [...new Set(known.map(([name]) => name))].sort(usualFirst);
     const options = names.flatMap((name) => {
       const versions = known.filter(([other]) => other === name).map(([, version]) => version);
-      const each = versions.length > 1 ? versions.map((version) => [name, String(version), `${name}, version ${version}`]) : [];
-      return [[name, LATEST, name], ...each];
+      const each = versions.map((version) => [name, String(version), `${name}, version ${version}`]);
+      return [[name, LATEST, name], ...(versions.length > 1 ? each : [])];
     });
-    models.replaceChildren(...options.map(([name, version, text]) => h("option", { value: `${version} ${name}` }, text)));
-    if (options.some(([name, version]) => `${version} ${name}` === chosen)) models.value = chosen;
+    const nodes = options.map(([name, version, text]) => h("option", { value: `${version} ${name}` }, text));
+    models.replaceChildren(...nodes);
+    if (nodes.some((node) => node.value === chosen)) models.value = chosen;
   }
   function asked() {
     const place = models.value.indexOf(" ");
@@ -158,14 +168,17 @@ function field({ name, label, kind = "text", rows = 3, value = "", hint, ...more
   const described = hint ? `${id}-hint` : null;
   if (kind === "check") {
     const input = h("input", { type: "checkbox", id });
-    return { name, value: () => input.checked, nodes: [h("p", { class: "check" }, input, h("label", { for: id }, label))] };
+    const node = h("p", { class: "check" }, input, h("label", { for: id }, label));
+    return { name, value: () => input.checked, nodes: [node] };
   }
-  const common = { id, spellcheck: "false", "aria-describedby": described, placeholder: more.placeholder };
+  const { min, max, placeholder } = more;
+  const common = { id, spellcheck: "false", "aria-describedby": described, placeholder };
   const input =
     kind === "text"
       ? h("textarea", { ...common, rows }, value)
-      : h("input", { ...common, type: kind === "number" ? "number" : "text", value, min: more.min, max: more.max });
-  const title = h("label", { for: id }, label, more.optional ? h("span", { class: "hint" }, " (optional)") : null);
+      : h("input", { ...common, type: kind === "number" ? "number" : "text", value, min, max });
+  const optional = more.optional ? h("span", { class: "hint" }, " (optional)") : null;
+  const title = h("label", { for: id }, label, optional);
   return { name, value: () => input.value, nodes: [title, input, told].filter(Boolean) };
 }
 

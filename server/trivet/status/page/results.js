@@ -52,7 +52,8 @@ export function tokens(all) {
   const shown = all[0].tokens.map(({ id, text, special }) =>
     h("li", { class: special ? "token special" : "token" }, h("span", {}, text), h("small", {}, id)),
   );
-  return [h("p", {}, `${shown.length} tokens`), h("ul", { class: "tokens", "aria-label": "Tokens with their ids" }, ...shown)];
+  const list = h("ul", { class: "tokens", "aria-label": "Tokens with their ids" }, ...shown);
+  return [h("p", {}, `${shown.length} tokens`), list];
 }
 
 export function text(all) {

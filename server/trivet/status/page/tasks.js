@@ -16,7 +16,11 @@ export const TASKS = {
     title: "Fill mask",
     model: "fill_mask",
     fields: [
-      { ...TEXT, value: "He opened the [MASK] and walked into the room.", hint: "[MASK] stands for each word to be found" },
+      {
+        ...TEXT,
+        value: "He opened the [MASK] and walked into the room.",
+        hint: "[MASK] stands for each word to be found",
+      },
       TOP("5"),
       TRUNCATE,
     ],
@@ -35,7 +39,12 @@ export const TASKS = {
     model: "embed",
     fields: [
       { ...TEXT, value: "A cat sat on the mat.", rows: 2 },
-      { name: "others", label: "Compared with, one in a line", rows: 3, value: "There is a kitten on the rug.\nStocks fell on Monday." },
+      {
+        name: "others",
+        label: "Compared with, one in a line",
+        rows: 3,
+        value: "There is a kitten on the rug.\nStocks fell on Monday.",
+      },
       TRUNCATE,
     ],
     request: (f) => ({ texts: [f.text], others: lines(f.others), truncate: f.truncate }),
@@ -47,11 +56,23 @@ export const TASKS = {
     fields: [
       { ...TEXT, value: "The goalkeeper saved a penalty in the last minute." },
       { name: "labels", label: "Labels, one in a line", rows: 3, value: "sports\npolitics\ncooking" },
-      { name: "template", label: "Sentence about a label", kind: "line", placeholder: "This text is about {}.", optional: true },
+      {
+        name: "template",
+        label: "Sentence about a label",
+        kind: "line",
+        placeholder: "This text is about {}.",
+        optional: true,
+      },
       { name: "multi_label", label: "Each label for itself", kind: "check" },
       TRUNCATE,
     ],
-    request: (f) => ({ texts: [f.text], labels: lines(f.labels), template: f.template, multi_label: f.multi_label, truncate: f.truncate }),
+    request: (f) => ({
+      texts: [f.text],
+      labels: lines(f.labels),
+      template: f.template,
+      multi_label: f.multi_label,
+      truncate: f.truncate,
+    }),
     show: results.labels,
   },
   FewShot: {
@@ -63,7 +84,12 @@ export const TASKS = {
         name: "examples",
         label: "Examples, one in a line, as label: text",
         rows: 4,
-        value: "delivery: Where is my order?\ndelivery: The courier never came.\npayment: I was charged twice.\npayment: My card is refused.",
+        value: [
+          "delivery: Where is my order?",
+          "delivery: The courier never came.",
+          "payment: I was charged twice.",
+          "payment: My card is refused.",
+        ].join("\n"),
       },
       TRUNCATE,
     ],
@@ -89,7 +115,12 @@ export const TASKS = {
     model: "answer",
     fields: [
       { name: "question", label: "Question", kind: "line", value: "Who wrote the first program?" },
-      { name: "passage", label: "Passage", rows: 5, value: "Ada Lovelace wrote the first program in 1843. Charles Babbage designed the machine." },
+      {
+        name: "passage",
+        label: "Passage",
+        rows: 5,
+        value: "Ada Lovelace wrote the first program in 1843. Charles Babbage designed the machine.",
+      },
       TOP("3"),
     ],
     request: (f) => ({ questions: [f.question], passages: [f.passage], top_k: Number(f.top_k) || 0 }),
@@ -109,7 +140,11 @@ export const TASKS = {
   Tokenize: {
     title: "Tokenize",
     model: "tokenize",
-    fields: [{ ...TEXT, value: "Tokenizers split unusual words." }, { ...PAIR, label: "Second text, if it is a pair" }, TRUNCATE],
+    fields: [
+      { ...TEXT, value: "Tokenizers split unusual words." },
+      { ...PAIR, label: "Second text, if it is a pair" },
+      TRUNCATE,
+    ],
     request: (f) => ({ texts: [f.text], text_pairs: f.pair ? [f.pair] : [], truncate: f.truncate }),
     show: results.tokens,
   },
@@ -117,10 +152,19 @@ export const TASKS = {
     title: "Detokenize",
     model: "detokenize",
     fields: [
-      { name: "ids", label: "Token ids", rows: 2, value: "101 7592 2088 102", hint: "whole numbers, apart by blanks or commas" },
+      {
+        name: "ids",
+        label: "Token ids",
+        rows: 2,
+        value: "101 7592 2088 102",
+        hint: "whole numbers, apart by blanks or commas",
+      },
       { name: "keep_special", label: "Leave special tokens in", kind: "check" },
     ],
-    request: (f) => ({ token_lists: [{ ids: f.ids.split(/[\s,]+/).filter(Boolean) }], keep_special: f.keep_special }),
+    request: (f) => ({
+      token_lists: [{ ids: f.ids.split(/[\s,]+/).filter(Boolean) }],
+      keep_special: f.keep_special,
+    }),
     show: results.text,
   },
 };
