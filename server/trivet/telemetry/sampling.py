@@ -32,45 +32,48 @@ class Sampler:
 
 
 class Sampling:
-    """The samplers of all models: the operator's settings, and what TraceSetting made of them."""
+    """The samplers of all models: the operator's settings, and what TraceSetting made of them.
+
+    common: that of models without one of their own.
+    """
 
     def __init__(self, settings: TraceSettings) -> None:
         """settings: the operator's, to which a cleared setting goes back."""
         self._default = settings
-        self._global = Sampler(settings, "")
+        self.common = Sampler(settings, "")
         self._changes: dict[str, dict[str, tuple[str, ...]]] = {}  # of models, by name
-        self._own: dict[str, Sampler] = {}
+        self.own: dict[str, Sampler] = {}
 
     @property
     def is_on(self) -> bool:
         """Whether any request may be traced."""
-        samplers = (self._global, *self._own.values())
+        samplers = (self.common, *self.own.values())
         return any(sampler.is_on for sampler in samplers)
 
     def sampler(self, model: str) -> Sampler:
         """A model's own, or with an empty name, or where it has none, that of all."""
-        return self._own.get(model, self._global)
+        return self.own.get(model, self.common)
 
     def update(self, model: str, changes: Changes) -> None:
         """Change settings. Raises InvalidInput or Unimplemented, and then changes nothing."""
         if model:
             self._update_model(model, changes)
             return
-        new = changed(self._global.settings, changes, self._default)
-        self._global = Sampler(new, "")
+        new = changed(self.common.settings, changes, self._default)
+        self.common = Sampler(new, "")
         for name, own in self._changes.items():  # what a model does not set itself follows
-            left = self._own[name].settings.count
+            left = self.own[name].settings.count
             again = changed(new, own, new)
             again = replace(again, count=left) if "trace_count" in own else again
-            self._own[name] = Sampler(again, name)
+            self.own[name] = Sampler(again, name)
 
     def _update_model(self, model: str, changes: Changes) -> None:
-        common = self._global.settings
+        common = self.common.settings
         new = changed(self.sampler(model).settings, changes, common)
         own = self._changes.get(model, {}) | {name: tuple(v) for name, v in changes.items()}
         own = {name: values for name, values in own.items() if values}  # cleared: the common one
         if own:
-            self._changes[model], self._own[model] = own, Sampler(new, model)
+            self._changes[model], self.own[model] = own, Sampler(new, model)
         else:
             self._changes.pop(model, None)
-            self._own.pop(model, None)
+            self.own.pop(model, None)

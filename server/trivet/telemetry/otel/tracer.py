@@ -78,7 +78,8 @@ class SpanTracer(Tracer):
             raise
         finally:
             times = started_ns, self._now_ns()
-            subject.note((request.model, version, request.id, times, stages, steps, failure))
+            asked = request.model, version, request.id, times, stages, steps, failure
+            subject.note(asked)
 
     def sample(self, request: InferRequest) -> _UnderWay | None:
         """A note of a request with many answers."""
@@ -95,7 +96,8 @@ class SpanTracer(Tracer):
 
     def _kept_for(self, subject: Subject, code: Code, ended_ns: int) -> str:
         """Why a request is traced; empty if it is not. Counts it."""
-        sampler = self._sampling.sampler(subject.asked[0][0] if subject.asked else "")
+        sampling, asked = self._sampling, subject.asked
+        sampler = sampling.sampler(asked[0][0]) if sampling.own and asked else sampling.common
         if not sampler.is_on:
             return ""
         settings, parent = sampler.settings, subject.parent
