@@ -11,6 +11,8 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import grpc
 import numpy as np
@@ -229,7 +231,10 @@ async def test_with_a_delay_it_serves_on_while_balancers_are_told(
 ) -> None:
     """For as long as the delay lasts, which here is until the second signal."""
     log = tmp_path / "stderr.log"
-    with serving(repository, "--shutdown-delay-secs", "600", log=log) as server:
+    flags = ("--shutdown-delay-secs", "600", "--metrics-port", "0")
+    with serving(repository, *flags, log=log) as server:
+        ready = str(server.metrics).replace("/metrics", "/v2/health/ready")
+        assert urlopen(ready, timeout=20).status == 200
         async with (
             grpc.aio.insecure_channel(server.address) as channel,
             AsyncClient(server.address) as client,
@@ -254,6 +259,8 @@ async def test_with_a_delay_it_serves_on_while_balancers_are_told(
                     assert (await anext(told)).status == NOT_SERVING
             assert not await client.server_ready()
             assert not await client.model_ready("seen")
+            with pytest.raises(HTTPError, match="503"):
+                await asyncio.to_thread(urlopen, ready, timeout=20)
             async with AsyncClient(server.address) as newcomer:
                 for caller in (client, newcomer):
                     result = await caller.infer("seen", {"IN": numbers(3)})
