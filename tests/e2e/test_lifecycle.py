@@ -234,7 +234,7 @@ async def test_with_a_delay_it_serves_on_while_balancers_are_told(
     flags = ("--shutdown-delay-secs", "600", "--metrics-port", "0")
     with serving(repository, *flags, log=log) as server:
         ready = str(server.metrics).replace("/metrics", "/v2/health/ready")
-        assert urlopen(ready, timeout=20).status == 200
+        assert (await asyncio.to_thread(urlopen, ready, timeout=20)).status == 200
         async with (
             grpc.aio.insecure_channel(server.address) as channel,
             AsyncClient(server.address) as client,
