@@ -37,13 +37,11 @@ class RecentFailures:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, Code, str], Failure] = OrderedDict()
-        self.noted = 0  # in all; who compares it sees whether there is a new one
 
     def note(self, task: str, code: Code, message: str) -> None:
         """One more."""
         if code in _LEFT_OUT:
             return
-        self.noted += 1
         shown = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
         key, now_ms = (task, code, shown), time.time_ns() // 1_000_000
         failure = self._kept.pop(key, None)

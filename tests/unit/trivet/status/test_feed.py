@@ -15,7 +15,7 @@ from trivet.model.model import Model
 from trivet.repository.registry import Registry
 from trivet.request import Stages
 from trivet.status import view
-from trivet.status.feed import EVERY_NS, KEPT_NS, MAX_BEHIND, MAX_WATCHERS, Event, Feed
+from trivet.status.feed import EVERY_NS, KEPT_NS, MAX_BEHIND, MAX_TOLD, MAX_WATCHERS, Event, Feed
 from trivet.status.options import PageOptions
 from trivet.status.sources import Sources
 from trivet.telemetry.calls import CALL, Calls
@@ -122,6 +122,17 @@ async def test_a_sample_says_what_its_second_brought(watched: Watched) -> None:
     assert (version["name"], version["version"], version["waiting"]) == ("echo", 1, 5)
     assert (version["requests"], version["rows"], version["padding"]) == (4, 4, 25)
     assert 5 < version["ms"]["request"][0] <= 10
+
+
+async def test_of_very_many_versions_the_busiest_are_told(watched: Watched) -> None:
+    for version in range(1, MAX_TOLD + 51):
+        model = counted(version)
+        model.pending = version
+        watched.publish(model)
+    with watched.feed.watcher() as events:
+        await watched.second()
+        versions = dict(told(events))["sample"]["versions"]
+    assert {each["version"] for each in versions} == set(range(51, MAX_TOLD + 51))
 
 
 async def test_a_version_that_is_loaded_anew_begins_at_nothing(watched: Watched) -> None:
