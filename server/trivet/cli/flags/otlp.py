@@ -56,7 +56,7 @@ def telemetry(
     """
     from dataclasses import replace
 
-    from trivet.telemetry.otel.settings import OtlpFlags, local_traces, otlp_config
+    from trivet.telemetry.otel.settings import OtlpFlags, otlp_config
     from trivet.telemetry.trace_settings import TraceMode
 
     said = args.trace_config or ()
@@ -64,6 +64,7 @@ def telemetry(
     flags = OtlpFlags(
         endpoint=args.otlp_endpoint,
         protocol=args.otlp_protocol or "",
+        spans=of.get("mode") == TraceMode.OPENTELEMETRY,
         url=of.get("url", ""),
         resource=dict(_pair(value) for name, value in said if name == "resource"),
         max_queue=_number(of.get("bsp_max_queue_size")),
@@ -77,8 +78,8 @@ def telemetry(
         slow_ms=args.trace_slow_ms,
         environment=environment,
     )
-    spans = trace.mode is TraceMode.OPENTELEMETRY
-    otlp = replace(otlp, traces=local_traces(otlp) if spans else None)
+    if trace.mode is not TraceMode.OPENTELEMETRY:
+        otlp = replace(otlp, traces=None)
     return trace, otlp if otlp.traces or otlp.metrics else None
 
 

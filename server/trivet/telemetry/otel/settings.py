@@ -9,9 +9,9 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from trivet.errors import Fault, InvalidConfig
+from trivet.telemetry.otel.ledger import METRICS, TRACES
 
 SERVICE = "trivet"  # service.name where nobody gives another
-_LOCAL = "http://localhost:4318/v1/traces"  # where Triton sends traces that name no place
 _PREFIX = "OTEL_EXPORTER_OTLP_"
 _CURE = "write http://HOST:PORT or https://HOST:PORT"
 
@@ -21,6 +21,10 @@ class Protocol(StrEnum):
 
     GRPC = "grpc"
     HTTP = "http/protobuf"
+
+
+# Where traces go that were asked for without a place, as in Triton and as the SDK has it.
+_LOCAL = {Protocol.GRPC: "http://localhost:4317", Protocol.HTTP: "http://localhost:4318"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,14 @@ class OtlpConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtlpFlags:
-    """What flags say; empty or None: nothing. url and those below: of --trace-config."""
+    """What flags say; empty or None: nothing. spans and those below: of --trace-config.
+
+    spans: they are asked for by name, so the only question is where they go.
+    """
 
     endpoint: str = ""
     protocol: str = ""
+    spans: bool = False
     url: str = ""
     resource: Mapping[str, str] = field(default_factory=dict)
     max_queue: int | None = None
@@ -65,25 +73,21 @@ def otlp_config(flags: OtlpFlags, environment: Mapping[str, str]) -> OtlpConfig:
     """What both say together. Raises InvalidConfig for what cannot be sent to or by.
 
     A kind of data is sent if somebody says where: the flag --otlp-endpoint, --trace-config (traces
-    only), OTEL_EXPORTER_OTLP_ENDPOINT, or the variable of that kind.
+    only), OTEL_EXPORTER_OTLP_ENDPOINT, or the variable of that kind; and OTEL_TRACES_EXPORTER,
+    OTEL_METRICS_EXPORTER and OTEL_SDK_DISABLED do not say that it is not.
     """
     number = partial(_number, environment=environment)
     max_queue = flags.max_queue or number("OTEL_BSP_MAX_QUEUE_SIZE", 2048)
     max_batch = flags.max_batch or number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)
     return OtlpConfig(
-        traces=_target("traces", flags, environment),
-        metrics=_target("metrics", flags, environment),
+        traces=_target(TRACES, flags, environment),
+        metrics=_target(METRICS, flags, environment),
         resource=dict(flags.resource),
         max_queue=max_queue,
         max_batch=min(max_batch, max_queue),
         delay_ms=flags.delay_ms or number("OTEL_BSP_SCHEDULE_DELAY", 5000),
         interval_ms=number("OTEL_METRIC_EXPORT_INTERVAL", 60_000),
     )
-
-
-def local_traces(config: OtlpConfig) -> Target:
-    """Where traces go that were asked for without a place."""
-    return config.traces or Target(_LOCAL, Protocol.HTTP)
 
 
 def sampling_of(environment: Mapping[str, str]) -> tuple[int, bool]:
@@ -122,29 +126,33 @@ def _ratio(text: str) -> float:
 
 def _target(kind: str, flags: OtlpFlags, environment: Mapping[str, str]) -> Target | None:
     protocol = _protocol(kind, flags, environment)
-    if kind == "traces" and flags.url:
+    asked_for = kind == TRACES and flags.spans
+    if kind == TRACES and flags.url:
         where = "--trace-config opentelemetry,url"
         # As Triton's, which may lack the scheme and is the whole URL of HTTP.
         url = flags.url if "://" in flags.url else f"http://{flags.url}"
         return Target(_checked(url, where), protocol)
-    if flags.endpoint:
-        return Target(
-            _of_kind(_checked(flags.endpoint, "--otlp-endpoint"), kind, protocol), protocol
-        )
-    off = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    wanted = environment.get(f"OTEL_{kind.upper()}_EXPORTER", "").strip() or "otlp"
-    if off or "otlp" not in wanted.split(","):
+    if not asked_for and _is_off(kind, environment):
         return None
+    if flags.endpoint:
+        url = _checked(flags.endpoint, "--otlp-endpoint")
+        return Target(_of_kind(url, kind, protocol), protocol)
     own, common = f"{_PREFIX}{kind.upper()}_ENDPOINT", f"{_PREFIX}ENDPOINT"
     if url := environment.get(own, "").strip():
         return Target(_checked(url, f"environment: {own}"), protocol)
     if url := environment.get(common, "").strip():
         return Target(_of_kind(_checked(url, f"environment: {common}"), kind, protocol), protocol)
-    return None
+    return Target(_of_kind(_LOCAL[protocol], kind, protocol), protocol) if asked_for else None
+
+
+def _is_off(kind: str, environment: Mapping[str, str]) -> bool:
+    disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    wanted = environment.get(f"OTEL_{kind.upper()}_EXPORTER", "").strip() or "otlp"
+    return disabled or "otlp" not in wanted.split(",")
 
 
 def _protocol(kind: str, flags: OtlpFlags, environment: Mapping[str, str]) -> Protocol:
-    if kind == "traces" and flags.url and not flags.protocol:
+    if kind == TRACES and flags.url and not flags.protocol:
         return Protocol.HTTP  # what Triton speaks
     places = {
         "--otlp-protocol": flags.protocol,

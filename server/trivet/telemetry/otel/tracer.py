@@ -106,11 +106,13 @@ class SpanTracer(Tracer):
                 return "parent"
         elif sampler.takes():
             return "rate"
-        if code:
-            why = "" if code is Code.CANCELLED else "error"
+        if code and code is not Code.CANCELLED:
+            why = "error"
+        elif 0 < settings.slow_ns <= ended_ns - subject.started_ns:
+            why = "slow"  # perhaps its caller left because of that
         else:
-            why = "slow" if 0 < settings.slow_ns <= ended_ns - subject.started_ns else ""
-        return why if why and self._besides.takes(ended_ns) else ""
+            return ""
+        return why if self._besides.takes(ended_ns) else ""
 
 
 @dataclass(slots=True)

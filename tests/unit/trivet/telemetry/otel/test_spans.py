@@ -199,12 +199,13 @@ async def test_neither_an_answer_nor_a_caller_who_left_is_a_failure(code: Code) 
     assert bed.spans() == []
 
 
-async def test_what_takes_as_long_as_the_limit_is_slow() -> None:
+@pytest.mark.parametrize("code", [Code.OK, Code.CANCELLED])
+async def test_what_takes_as_long_as_the_limit_is_slow(code: Code) -> None:
     bed = Bed(replace(NEVER, slow_ns=1_000))
     quick, slow = bed.tracer.begin(METHOD, NO_HEADER), bed.tracer.begin(METHOD, NO_HEADER)
-    bed.tracer.over(quick, Code.OK)
+    bed.tracer.over(quick, code)
     await bed.clock.advance(us=1)
-    bed.tracer.over(slow, Code.OK)
+    bed.tracer.over(slow, code)
     (span,) = bed.spans()
     assert span.context.span_id == slow.ids[1]
 
