@@ -9,7 +9,9 @@ from trivet_protos.generated.rpc_status_pb2 import Status
 # The trailer in which gRPC libraries look for a google.rpc.Status.
 STATUS_DETAILS = "grpc-status-details-bin"
 
-_MAX_MESSAGE = 512  # characters; the trailers hold the whole text beside it, and are bounded
+# Characters; the trailers hold the whole text beside it. Of more than 8 KiB clients of gRPC refuse
+# some, by chance.
+_MAX_MESSAGE = 256
 
 
 def status_details(error: ServeError) -> bytes | None:
