@@ -90,6 +90,7 @@ lock: ## resolve the dependencies again (needs uv)
 	$(COMPILE) $(WITHOUT_GPU) --group system --constraint .lock/dev.txt --constraint .lock/torch.txt --no-emit-package torch --upgrade -o .lock/extras.txt
 	uv pip compile --group fuzz --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --upgrade -o .lock/fuzz.txt
+	docker/lock/lock.sh
 
 clean: ## remove the environment and what was built
 	rm -rf .venv $(EXAMPLES)/*/[0-9]*

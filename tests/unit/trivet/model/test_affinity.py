@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime  # noqa: F401 - before the threads are counted: it starts one of its own
 import pytest
 from onnx import TensorProto, helper
 
