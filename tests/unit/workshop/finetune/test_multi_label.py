@@ -114,10 +114,6 @@ def test_a_head_with_several_labels_is_served_as_it_was_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Pairs of texts, too: both are what the head sees, and the server is asked for both."""
-    import torch
-    from tokenizers import Tokenizer
-    from transformers import BertForSequenceClassification
-
     rows, models = write_rows(tmp_path / "rows.csv", 160), tmp_path / "models"
     places = [f"--train={rows}", f"--output={tmp_path / 'out'}", f"--cache={tmp_path / 'cache'}"]
     flags = ["--unfreeze", "--balance", "--encoder-learning-rate=0.003", "--learning-rate=0.01"]
@@ -132,19 +128,28 @@ def test_a_head_with_several_labels_is_served_as_it_was_trained(
     assert float(scores[-1]["micro_f1"]) > 0.9 > 0.5 > float(scores[-1]["loss"])
     assert {"exact_match", "macro_f1"} < scores[-1].keys()
 
-    folder = tmp_path / "out" / "checkpoint"
+    pairs = (("a b", "x"), ("m", "n"), ("z", "y x"))
+    wanted = [head_scores(tmp_path / "out" / "checkpoint", *pair) for pair in pairs]
+    with serving(models, log=tmp_path / "log") as server, Client(server.address) as client:
+        for pair, scores_of_head in zip(pairs, wanted, strict=True):
+            answer = client.classify(pair, timeout_s=60).labels
+            assert {one.label: one.score for one in answer} == pytest.approx(
+                scores_of_head, abs=1e-4
+            )
+
+
+def head_scores(folder: Path, text: str, pair: str) -> dict[str, float]:
+    """What transformers makes of the checkpoint, by label: a sigmoid each."""
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import BertForSequenceClassification
+
     model = BertForSequenceClassification.from_pretrained(folder).eval()
     assert model.config.problem_type == "multi_label_classification"
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    with serving(models, log=tmp_path / "log") as server, Client(server.address) as client:
-        for text, pair in (("a b", "x"), ("m", "n"), ("z", "y x")):
-            encoded = tokenizer.encode(text, pair)
-            with torch.inference_mode():
-                wanted = model(
-                    input_ids=torch.tensor([encoded.ids]),
-                    token_type_ids=torch.tensor([encoded.type_ids]),
-                ).logits.sigmoid()[0]
-            answer = client.classify((text, pair)).labels
-            found = {one.label: one.score for one in answer}
-            for place, label in model.config.id2label.items():
-                assert found[label] == pytest.approx(float(wanted[place]), abs=1e-4)
+    encoded = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text, pair)
+    with torch.inference_mode():
+        logits = model(
+            input_ids=torch.tensor([encoded.ids]), token_type_ids=torch.tensor([encoded.type_ids])
+        ).logits[0]
+    found = logits.sigmoid().tolist()
+    return {model.config.id2label[place]: score for place, score in enumerate(found)}
