@@ -29,6 +29,7 @@ from trivet.scheduling.executor import Executor
 from trivet.scheduling.sequence import SequenceScheduler
 from trivet.scheduling.sequence_table import SequenceCancelled
 from trivet.telemetry.statistics import Statistics
+from trivet.telemetry.subject import Subject, ids_of, make_current
 from trivet.testing.clock import ManualClock, settle
 
 IDLE_US = 1_000
@@ -373,6 +374,29 @@ async def test_only_the_guilty_request_of_a_batch_fails_and_its_sequence_goes_on
     assert isinstance(outcomes[2], InvalidInput)
     assert outcomes[2].message == "model 'm': seven is refused"
     assert [await bed.say(n, 1) for n in (1, 2, 3, 4)] == [4, 1, 1, 4]
+
+
+async def test_a_bug_is_logged_with_the_trace_of_its_request(
+    beds: Beds, caplog: pytest.LogCaptureFixture
+) -> None:
+    bed, subject = beds(), Subject("Service/Method", None, 0)
+    make_current(subject)  # the instances' drivers began before, and have none
+    with pytest.raises(EngineFailed):
+        await bed.say(1, 13, "S")
+    (record,) = [record for record in caplog.records if record.getMessage() == "model_failed"]
+    assert vars(record).items() >= ids_of(subject).items()
+
+
+async def test_requests_of_one_batch_share_its_mark(beds: Beds) -> None:
+    bed = beds()
+    held = await bed.busy(1)
+    tasks = [bed.ask(2, 5, "S"), bed.ask(3, 6, "S")]
+    await settle()
+    bed.open()
+    await held
+    first, second = await asyncio.gather(*tasks)
+    assert first.stages.batch is second.stages.batch
+    assert first.stages.batch and first.stages.batch.requests == 2
 
 
 async def test_a_failed_last_request_frees_the_place(beds: Beds) -> None:
