@@ -5,20 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from tests.harness.toolchains import needs
 from trivet.cli import main
 
-_PACKAGES = ("torch", "transformers", "accelerate", "matplotlib")
-
-needs_finetune = pytest.mark.skipif(
-    not all(map(find_spec, _PACKAGES)),
-    reason="needs the extra 'finetune'; `make test-all` installs it",
-)
+needs_finetune = needs("finetune")
 
 
 def trained(*arguments: str | Path) -> int:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
-
 from tests.harness import artifacts
+from tests.harness.toolchains import needs
 
-needs_openvino = pytest.mark.skipif(
-    find_spec("openvino") is None, reason="needs the extra 'openvino'; `make test-all` installs it"
-)
+needs_openvino = needs("openvino")
 
 
 def write_pooling_model(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Marks for tests that need another framework, with the extra that brings it."""
+"""Marks for tests that need what `make setup` does not install, with what brings it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ PACKAGES = {
 }
 
 
-def needs(extra: str) -> pytest.MarkDecorator:
-    """Leaves a test out where the extra is not installed, and says which."""
-    missing = find_spec(PACKAGES[extra]) is None
-    reason = f"needs the extra '{extra}'; `make test-all` installs it"
+def needs(what: str) -> pytest.MarkDecorator:
+    """Leaves a test out where it is not installed, and says what.
+
+    what: an extra of the project, or its dependency group `system`.
+    """
+    missing = find_spec(PACKAGES[what]) is None
+    kind = "group" if what == "system" else "extra"
+    reason = f"needs the {kind} '{what}'; `make test-all` installs it"
     return pytest.mark.skipif(missing, reason=reason)

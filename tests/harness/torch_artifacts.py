@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.harness.artifacts import EMBEDDINGS
+from tests.harness.toolchains import needs
 
 _numbers = count()
 
-needs_torch = pytest.mark.skipif(
-    find_spec("torch") is None, reason="needs the extra 'torch'; `make test-all` installs it"
-)
+needs_torch = needs("torch")
 
 
 def pooling_module(answer: str = "dict") -> Any:
