@@ -15,6 +15,7 @@ from typing import Any
 
 from trivet.errors import Draining
 from trivet.frontend.method import Answers
+from trivet.frontend.window import Window
 from trivet.scheduling.many import MAX_IN_FLIGHT
 
 # Answers of one call's generators that wait to be written. What a caller does not read stays with
@@ -42,8 +43,8 @@ async def answer_stream(
     answer: gives a message's one answer, or a generator of any number of them.
     in_order: single answers leave in the order of the messages, else as they are ready; those of a
     generator leave as they come and wait for nobody.
-    limit: messages read and not yet answered; at the limit no more are read, and the transport's
-    flow control holds the caller back.
+    limit: messages read and not yet answered, fewer where answers are large (`Window`); at the
+    limit no more are read, and the transport's flow control holds the caller back.
 
     Ends when all messages are answered. An exception of `answer` ends the stream with it. When
     `draining` is set, it reads on until the caller is quiet for a moment, answers all that, and
@@ -52,7 +53,7 @@ async def answer_stream(
     running: set[_Answering] = set()
     ordered: deque[_Answering] = deque()  # those whose answers have to leave in this order
     ready: asyncio.Queue[_Answering | bytes | None] = asyncio.Queue()
-    free = asyncio.Semaphore(limit)
+    window = Window(limit)
     room = asyncio.Semaphore(_UNREAD)
     count = 0  # of messages read
 
@@ -61,6 +62,11 @@ async def answer_stream(
             async for one in answers:
                 await room.acquire()
                 ready.put_nowait(one)
+
+    async def measured(answering: Coroutine[Any, Any, bytes]) -> bytes:
+        made = await answering
+        window.made(len(made))
+        return made
 
     def leave_in_order(_: _Answering) -> None:
         while ordered and ordered[0].done():
@@ -72,7 +78,7 @@ async def answer_stream(
             task = asyncio.create_task(pass_on(answering))
             task.add_done_callback(ready.put_nowait)
         else:
-            task = asyncio.create_task(answering)
+            task = asyncio.create_task(measured(answering))
             if in_order:
                 ordered.append(task)
             task.add_done_callback(leave_in_order if in_order else ready.put_nowait)
@@ -80,16 +86,16 @@ async def answer_stream(
 
     async def read() -> None:
         nonlocal count
-        await free.acquire()  # before reading: what has been read is answered, come what may
+        await window.enter()  # before reading: what has been read is answered, come what may
         async for message in messages:
             count += 1
             start(answer(message))
-            await free.acquire()
+            await window.enter()
 
     async def end_when_quiet() -> None:
         await draining.wait()
         before, left_s = -1, _NOT_QUIET_S
-        while (count != before or free.locked()) and left_s > 0:
+        while (count != before or window.is_full) and left_s > 0:
             before = count
             await asyncio.sleep(_QUIET_S)
             left_s -= _QUIET_S
@@ -109,7 +115,7 @@ async def answer_stream(
                 if one is not None:
                     yield one
                 running.discard(item)
-                free.release()
+                window.leave()
         if reader.cancelled():
             raise Draining("the server is draining; all that was sent is answered, reconnect")
         reader.result()

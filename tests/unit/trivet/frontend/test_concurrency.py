@@ -10,6 +10,7 @@ import pytest
 
 from trivet.errors import InvalidInput, Unavailable
 from trivet.frontend.concurrency import answer_stream
+from trivet.frontend.window import ANSWER_BYTES, UNKNOWN
 from trivet.scheduling.many import answer_all
 
 
@@ -86,6 +87,24 @@ async def test_no_more_is_read_than_may_be_in_flight(in_order: bool) -> None:
     await anext(answers)
     await settle()
     assert source.read == 5
+    await answers.aclose()
+
+
+async def test_large_answers_that_nobody_reads_hold_back_what_is_read() -> None:
+    large = bytes(ANSWER_BYTES // 4)
+    source = Source(1000)
+
+    async def answered(message: bytes) -> bytes:
+        return large
+
+    answers = answer_stream(aiter(source), answered, in_order=True, draining=asyncio.Event())
+    await anext(answers)
+    await settle()
+    assert source.read == UNKNOWN  # before the first answer told its size
+    for _ in range(UNKNOWN):
+        await anext(answers)
+    await settle()
+    assert source.read <= UNKNOWN + 4
     await answers.aclose()
 
 

@@ -1,0 +1,58 @@
+"""How many messages of one stream are under way: so many that their answers fit into memory.
+
+A caller may send and never read. What is made for it then waits in the server, and only the sizes
+of the answers before tell how much that will be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+ANSWER_BYTES = 64 << 20  # of all answers of a stream that wait to be written
+UNKNOWN = 64  # messages under way while no answer has told its size
+
+
+def width(limit: int, largest: int | None) -> int:
+    """How many may be under way, 1 at least.
+
+    limit: at most. largest: bytes of the largest answer so far; None: there was none yet.
+    """
+    if largest is None:
+        return min(limit, UNKNOWN)
+    return max(1, min(limit, ANSWER_BYTES // max(1, largest)))
+
+
+class Window:
+    """Lets messages in one after another. For one reader; touched from the event loop only."""
+
+    def __init__(self, limit: int) -> None:
+        """limit: messages under way, whatever their size."""
+        self._limit = limit
+        self._largest: int | None = None
+        self._width = width(limit, None)
+        self._under_way = 0
+        self._moved = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next message has to wait."""
+        return self._under_way >= self._width
+
+    async def enter(self) -> None:
+        """Wait for a place, and take it."""
+        while self.is_full:
+            self._moved.clear()
+            await self._moved.wait()
+        self._under_way += 1
+
+    def leave(self) -> None:
+        """A message is answered, and the answer written."""
+        self._under_way -= 1
+        self._moved.set()
+
+    def made(self, size: int) -> None:
+        """An answer of so many bytes is ready to be written."""
+        if self._largest is None or size > self._largest:
+            self._largest = size
+            self._width = width(self._limit, size)
+            self._moved.set()

@@ -1,0 +1,62 @@
+"""How many messages of a stream are under way follows from how large its answers are."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from trivet.frontend.window import ANSWER_BYTES, UNKNOWN, Window, width
+
+
+@pytest.mark.parametrize(
+    ("limit", "largest", "wide"),
+    [
+        (1024, None, UNKNOWN),
+        (4, None, 4),
+        (1024, 0, 1024),
+        (1024, 100, 1024),
+        (1024, ANSWER_BYTES // 1024, 1024),
+        (1024, ANSWER_BYTES // 16, 16),
+        (1024, ANSWER_BYTES // 2 + 1, 1),
+        (1024, 10 * ANSWER_BYTES, 1),
+        (4, ANSWER_BYTES // 16, 4),
+    ],
+)
+def test_as_many_as_answers_of_the_largest_size_fit(
+    limit: int, largest: int | None, wide: int
+) -> None:
+    assert width(limit, largest) == wide
+
+
+async def entered(window: Window) -> int:
+    """How many more messages get in now."""
+    count = 0
+    while not window.is_full:
+        await window.enter()
+        count += 1
+    return count
+
+
+async def test_it_widens_when_the_first_answer_was_small_and_narrows_when_one_is_large() -> None:
+    window = Window(limit=100)
+    assert await entered(window) == UNKNOWN
+    window.made(10)
+    assert await entered(window) == 100 - UNKNOWN
+    window.made(ANSWER_BYTES // 2)
+    for _ in range(99):
+        window.leave()
+    assert await entered(window) == 1
+    window.made(10)  # smaller ones prove nothing
+    assert window.is_full
+
+
+async def test_who_waits_gets_in_when_a_message_leaves_or_the_window_widens() -> None:
+    for moves in (Window.leave, lambda window: window.made(1)):
+        window = Window(limit=UNKNOWN + 1)
+        await entered(window)
+        waiting = asyncio.create_task(window.enter())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        moves(window)
+        await waiting
