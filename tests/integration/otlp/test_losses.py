@@ -77,6 +77,7 @@ async def test_a_collector_that_is_away_is_told_of_once_and_holds_up_nobody(
     assert len(events(caplog, "otlp_not_taken")) == len(told) == 2
     assert set(told) == {"traces", "metrics"}
     assert told["traces"]["endpoint"].startswith(endpoint)
+    assert "spans" not in told["metrics"]["why"] and "traces" not in told["metrics"]["why"]
     others = {record.name.partition(".")[0] for record in caplog.records}
     assert "opentelemetry" not in others, "the SDK has a line for every try"
 
