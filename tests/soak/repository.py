@@ -103,13 +103,12 @@ class Changes:
         return self._number
 
     def new_version(self) -> int:
-        """A newer version of "versioned"; the oldest but two goes. Returns the new one."""
+        """A newer version of "versioned"; the three newest stay. Returns the new one."""
         number = self.next_number()
         _write_versioned(self._aside / "version", number)
         model = self._folder / "versioned"
         (self._aside / "version").rename(model / str(number))
-        for old in sorted(int(each.name) for each in model.iterdir() if each.is_dir())[:-3]:
-            self._remove(model / str(old))
+        self._keep_newest(model, 3)
         return number
 
     def new_sums(self) -> None:
@@ -118,8 +117,7 @@ class Changes:
         write_version(self._aside / "version", rows=ROWS, mark=MARKS[number % 2])
         model = self._folder / "sums"
         (self._aside / "version").rename(model / str(number))
-        for old in sorted(int(each.name) for each in model.iterdir() if each.is_dir())[:-2]:
-            self._remove(model / str(old))
+        self._keep_newest(model, 3)
 
     def new_config(self, model: str) -> None:
         """Another revision of a model, which answers the same."""
@@ -145,6 +143,10 @@ class Changes:
     def remove_broken(self) -> None:
         self._remove(self._folder / "broken")
 
+    def _keep_newest(self, model: Path, count: int) -> None:
+        for old in sorted(_versions(model))[:-count]:
+            self._remove(model / str(old))
+
     def _put(self, path: Path, text: str) -> None:
         beside = self._aside / "text"
         beside.write_text(text)
@@ -159,12 +161,12 @@ class Changes:
 def _copy_newest(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
     shutil.copy(source / "config.pbtxt", target)
-    newest = max((each for each in source.iterdir() if each.name.isdigit()), key=_version)
-    shutil.copytree(newest, target / newest.name)
+    newest = str(max(_versions(source)))
+    shutil.copytree(source / newest, target / newest)
 
 
-def _version(folder: Path) -> int:
-    return int(folder.name)
+def _versions(model: Path) -> list[int]:
+    return [int(each.name) for each in model.iterdir() if each.name.isdigit()]
 
 
 def _write_versioned(folder: Path, number: int) -> None:

@@ -32,13 +32,15 @@ class Tally:
     """So far, by task."""
 
     came: dict[str, Counter[Came]] = field(default_factory=dict)
-    seconds: dict[str, list[float]] = field(default_factory=dict)  # of answers that were right
+    seconds: dict[str, list[float]] = field(
+        default_factory=dict
+    )  # of what was right
     faults: list[str] = field(default_factory=list)
 
     def note(self, task: str, came: Came, seconds: float, what: str = "") -> None:
         """Count one. what: of one that was wrong or failed."""
         self.came.setdefault(task, Counter())[came] += 1
-        if came is Came.RIGHT:
+        if came in (Came.RIGHT, Came.REFUSED):
             times = self.seconds.setdefault(task, [])
             times.append(seconds)
             if len(times) > 2 * REMEMBERED:
@@ -52,6 +54,6 @@ class Tally:
         return sum(counts[one] for counts in self.came.values() for one in wanted)
 
     def milliseconds(self, task: str, percentile: float) -> float:
-        """Of answers that were right; 0 without one."""
+        """Of answers and refusals that were right; 0 without one."""
         times = self.seconds.get(task)
         return float(np.percentile(times, percentile)) * 1e3 if times else 0.0
