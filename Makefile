@@ -66,6 +66,7 @@ lint: setup ## style, types, floors, and whether generated code is up to date
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python protos/generate.py --check
+	$(BIN)/python clients/write_sync.py --check
 
 format: setup ## put the code into the house style
 	$(BIN)/ruff check --fix
@@ -82,8 +83,9 @@ fuzz: .venv/fuzz ## try bytes for FUZZ_SECONDS (600), looking for some that brea
 	@$(BIN)/pip install --disable-pip-version-check --quiet --target $@ --no-deps --require-hashes -r .lock/fuzz.txt
 	@touch $@
 
-protos: setup ## generate the code of protos/ again
+protos: setup ## write again what is generated: the code of protos/, the sync client's calls
 	$(BIN)/python protos/generate.py
+	$(BIN)/python clients/write_sync.py
 
 lock: ## resolve the dependencies again (needs uv)
 	$(COMPILE) --extra server --extra onnxruntime --extra workshop --extra otel --group dev --upgrade -o .lock/dev.txt

@@ -1,8 +1,10 @@
+# Written by clients/write_sync.py from aio_calls/connected.py. Do not edit.
 """A connection to one server, for callers without an event loop: what every call goes through."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from functools import partial
 from typing import Self, TypeVar
 
 import grpc
@@ -21,7 +23,7 @@ _Response = TypeVar("_Response")
 
 
 class Connected:
-    """See `Client`, which says what the arguments are."""
+    """What the calls of a client share: the channel, its stubs, errors and timeouts."""
 
     def __init__(
         self,
@@ -34,6 +36,17 @@ class Connected:
         credentials: grpc.ChannelCredentials | None = None,
         max_receive_bytes: int = -1,
     ) -> None:
+        """Nothing is connected before the first call.
+
+        address: HOST:PORT, or unix:/PATH.
+        timeout_s: of every unary call that names none, in seconds; `math.inf` waits for ever.
+        Streams have no timeout unless they name one.
+        metadata: headers of every call, names in lower case.
+        tls: encrypt, e.g. `Tls(root=Path("ca.pem"))`; None: unencrypted.
+        token: shown with every call. Without `tls` whoever listens on the way can read it.
+        credentials: instead of `tls`, any of grpc's.
+        max_receive_bytes: of one message; -1 for no limit.
+        """
         self._connection = connection(
             address, timeout_s, metadata, max_receive_bytes, credentials, tls, token
         )
@@ -84,9 +97,8 @@ class Connected:
         in_flight: int,
         timeout_s: float | None,
     ) -> Generator[tuple[int, Answer], None, None]:
-        metadata = self._connection.metadata
         return exchange(
-            lambda requests: method(requests, timeout=finite(timeout_s), metadata=metadata),
+            partial(method, timeout=finite(timeout_s), metadata=self._connection.metadata),
             items,
             dialect,
             in_flight,

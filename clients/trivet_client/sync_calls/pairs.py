@@ -1,152 +1,22 @@
-"""Calls of models with a trained head, for callers without an event loop."""
+# Written by clients/write_sync.py from aio_calls/pairs.py. Do not edit.
+"""Calls of heads that read one text beside another, for callers without an event loop."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from typing import overload
 
-from trivet_client.connected import Connected
-from trivet_client.head_values import (
-    Aggregation,
-    AnsweredQuestion,
-    ClassifiedText,
-    LongText,
-    NextSentence,
-    TaggedText,
-)
+from trivet_client.head_values import AnsweredQuestion, LongText, NextSentence
 from trivet_client.messages import heads
-from trivet_client.messages.heads import Answering, Model, Tagging, Text
+from trivet_client.messages.heads import Answering, Model
 from trivet_client.messages.results import listed
 from trivet_client.streaming import IN_FLIGHT
+from trivet_client.sync_calls.connected import Connected
 from trivet_client.values import Failure
 
 
-class HeadCalls(Connected):
-    """Tasks of models with a trained head. A method's arguments mean the same in its stream."""
-
-    @overload
-    def classify(  # type: ignore[overload-overlap]
-        self,
-        texts: Text,
-        *,
-        model: str = "classify",
-        version: int | None = None,
-        top_k: int = 0,
-        truncate: bool = False,
-        timeout_s: float | None = None,
-    ) -> ClassifiedText: ...
-    @overload
-    def classify(
-        self,
-        texts: Sequence[Text],
-        *,
-        model: str = "classify",
-        version: int | None = None,
-        top_k: int = 0,
-        truncate: bool = False,
-        timeout_s: float | None = None,
-    ) -> tuple[ClassifiedText, ...]: ...
-    def classify(
-        self,
-        texts: Text | Sequence[Text],
-        *,
-        model: str = "classify",
-        version: int | None = None,
-        top_k: int = 0,
-        truncate: bool = False,
-        timeout_s: float | None = None,
-    ) -> ClassifiedText | tuple[ClassifiedText, ...]:
-        """Give one text its labels, or each of a list. A tuple of two texts is a pair.
-
-        top_k: the best labels only; 0 for all. truncate: cut what is longer than the model can
-        take, of a pair the longer text first; otherwise it is refused. One text that cannot be
-        served fails the whole call: `classify_stream` fails that text alone.
-        """
-        asked = heads.listed_texts(texts)
-        request = heads.classify_request(asked, Model(name=model, version=version), top_k, truncate)
-        response = self._call(self._text.Classify, request, timeout_s)
-        answers = heads.classified(response, len(asked))
-        return answers[0] if isinstance(texts, str | tuple) else answers
-
-    def classify_stream(
-        self,
-        texts: Iterable[Text],
-        *,
-        model: str = "classify",
-        version: int | None = None,
-        top_k: int = 0,
-        truncate: bool = False,
-        in_flight: int = IN_FLIGHT,
-        timeout_s: float | None = None,
-    ) -> Generator[tuple[int, ClassifiedText | Failure], None, None]:
-        """Classify any number of texts or pairs, as `embed_stream` embeds them."""
-        dialect = heads.ClassifyDialect(Model(name=model, version=version), top_k, truncate)
-        return self._stream(self._text.ClassifyStream, texts, dialect, in_flight, timeout_s)
-
-    @overload
-    def tag_tokens(  # type: ignore[overload-overlap]
-        self,
-        texts: str,
-        *,
-        model: str = "tag_tokens",
-        version: int | None = None,
-        aggregation: Aggregation | None = None,
-        long_text: LongText | None = None,
-        stride: int | None = None,
-        timeout_s: float | None = None,
-    ) -> TaggedText: ...
-    @overload
-    def tag_tokens(
-        self,
-        texts: Sequence[str],
-        *,
-        model: str = "tag_tokens",
-        version: int | None = None,
-        aggregation: Aggregation | None = None,
-        long_text: LongText | None = None,
-        stride: int | None = None,
-        timeout_s: float | None = None,
-    ) -> tuple[TaggedText, ...]: ...
-    def tag_tokens(
-        self,
-        texts: str | Sequence[str],
-        *,
-        model: str = "tag_tokens",
-        version: int | None = None,
-        aggregation: Aggregation | None = None,
-        long_text: LongText | None = None,
-        stride: int | None = None,
-        timeout_s: float | None = None,
-    ) -> TaggedText | tuple[TaggedText, ...]:
-        """Find the labelled spans of one text, such as names, or those of several.
-
-        aggregation: how tokens become spans; None for the model's own. long_text: what becomes of a
-        text longer than the model can take; None: it is refused. stride: tokens that neighbouring
-        windows share.
-        """
-        asked = listed(texts)
-        tagging = Tagging(aggregation=aggregation, long_text=long_text, stride=stride)
-        request = heads.tag_tokens_request(asked, Model(name=model, version=version), tagging)
-        response = self._call(self._text.TagTokens, request, timeout_s)
-        answers = heads.tagged(response, len(asked))
-        return answers[0] if isinstance(texts, str) else answers
-
-    def tag_tokens_stream(
-        self,
-        texts: Iterable[str],
-        *,
-        model: str = "tag_tokens",
-        version: int | None = None,
-        aggregation: Aggregation | None = None,
-        long_text: LongText | None = None,
-        stride: int | None = None,
-        in_flight: int = IN_FLIGHT,
-        timeout_s: float | None = None,
-    ) -> Generator[tuple[int, TaggedText | Failure], None, None]:
-        """Tag any number of texts, as `embed_stream` embeds them."""
-        tagging = Tagging(aggregation=aggregation, long_text=long_text, stride=stride)
-        dialect = heads.TagTokensDialect(Model(name=model, version=version), tagging)
-        return self._stream(self._text.TagTokensStream, texts, dialect, in_flight, timeout_s)
+class PairCalls(Connected):
+    """Tasks of heads trained on pairs. A method's arguments mean the same in its stream."""
 
     @overload
     def answer(  # type: ignore[overload-overlap]
@@ -211,12 +81,11 @@ class HeadCalls(Connected):
             stride=stride,
             window=window,
         )
-        asked = listed(questions)
         request = heads.answer_request(
-            asked, listed(passages), Model(name=model, version=version), answering
+            listed(questions), listed(passages), Model(name=model, version=version), answering
         )
         response = self._call(self._text.Answer, request, timeout_s)
-        answers = heads.answered(response, len(asked))
+        answers = heads.answered(response, len(request.questions))
         return answers[0] if isinstance(questions, str) else answers
 
     def answer_stream(
@@ -282,12 +151,11 @@ class HeadCalls(Connected):
 
         truncate: as in `classify`.
         """
-        asked = listed(texts)
         request = heads.next_sentence_request(
-            asked, listed(next_texts), Model(name=model, version=version), truncate
+            listed(texts), listed(next_texts), Model(name=model, version=version), truncate
         )
         response = self._call(self._text.NextSentence, request, timeout_s)
-        answers = heads.next_sentences(response, len(asked))
+        answers = heads.next_sentences(response, len(request.texts))
         return answers[0] if isinstance(texts, str) else answers
 
     def next_sentence_stream(

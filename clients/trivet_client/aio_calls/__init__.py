@@ -1,0 +1,1 @@
+"""The calls of `AsyncClient`, by subject; clients/write_sync.py makes those of `Client` of them."""

@@ -1,0 +1,144 @@
+"""Calls of heads that label texts or their tokens, for callers on an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from typing import overload
+
+from trivet_client.aio_calls.connected import AsyncConnected
+from trivet_client.head_values import Aggregation, ClassifiedText, LongText, TaggedText
+from trivet_client.messages import heads
+from trivet_client.messages.heads import Model, Tagging, Text
+from trivet_client.messages.results import listed
+from trivet_client.streaming import IN_FLIGHT
+from trivet_client.values import Failure
+
+
+class AsyncLabelCalls(AsyncConnected):
+    """Tasks of heads trained on labels. A method's arguments mean the same in its stream."""
+
+    @overload
+    async def classify(  # type: ignore[overload-overlap]
+        self,
+        texts: Text,
+        *,
+        model: str = "classify",
+        version: int | None = None,
+        top_k: int = 0,
+        truncate: bool = False,
+        timeout_s: float | None = None,
+    ) -> ClassifiedText: ...
+    @overload
+    async def classify(
+        self,
+        texts: Sequence[Text],
+        *,
+        model: str = "classify",
+        version: int | None = None,
+        top_k: int = 0,
+        truncate: bool = False,
+        timeout_s: float | None = None,
+    ) -> tuple[ClassifiedText, ...]: ...
+    async def classify(
+        self,
+        texts: Text | Sequence[Text],
+        *,
+        model: str = "classify",
+        version: int | None = None,
+        top_k: int = 0,
+        truncate: bool = False,
+        timeout_s: float | None = None,
+    ) -> ClassifiedText | tuple[ClassifiedText, ...]:
+        """Give one text its labels, or each of a list. A tuple of two texts is a pair.
+
+        top_k: the best labels only; 0 for all. truncate: cut what is longer than the model can
+        take, of a pair the longer text first; otherwise it is refused. One text that cannot be
+        served fails the whole call: `classify_stream` fails that text alone.
+        """
+        request = heads.classify_request(
+            heads.listed_texts(texts), Model(name=model, version=version), top_k, truncate
+        )
+        response = await self._call(self._text.Classify, request, timeout_s)
+        answers = heads.classified(response, len(request.texts))
+        return answers[0] if isinstance(texts, str | tuple) else answers
+
+    def classify_stream(
+        self,
+        texts: Iterable[Text] | AsyncIterable[Text],
+        *,
+        model: str = "classify",
+        version: int | None = None,
+        top_k: int = 0,
+        truncate: bool = False,
+        in_flight: int = IN_FLIGHT,
+        timeout_s: float | None = None,
+    ) -> AsyncGenerator[tuple[int, ClassifiedText | Failure], None]:
+        """Classify any number of texts or pairs, as `embed_stream` embeds them."""
+        dialect = heads.ClassifyDialect(Model(name=model, version=version), top_k, truncate)
+        return self._stream(self._text.ClassifyStream, texts, dialect, in_flight, timeout_s)
+
+    @overload
+    async def tag_tokens(  # type: ignore[overload-overlap]
+        self,
+        texts: str,
+        *,
+        model: str = "tag_tokens",
+        version: int | None = None,
+        aggregation: Aggregation | None = None,
+        long_text: LongText | None = None,
+        stride: int | None = None,
+        timeout_s: float | None = None,
+    ) -> TaggedText: ...
+    @overload
+    async def tag_tokens(
+        self,
+        texts: Sequence[str],
+        *,
+        model: str = "tag_tokens",
+        version: int | None = None,
+        aggregation: Aggregation | None = None,
+        long_text: LongText | None = None,
+        stride: int | None = None,
+        timeout_s: float | None = None,
+    ) -> tuple[TaggedText, ...]: ...
+    async def tag_tokens(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str = "tag_tokens",
+        version: int | None = None,
+        aggregation: Aggregation | None = None,
+        long_text: LongText | None = None,
+        stride: int | None = None,
+        timeout_s: float | None = None,
+    ) -> TaggedText | tuple[TaggedText, ...]:
+        """Find the labelled spans of one text, such as names, or those of several.
+
+        aggregation: how tokens become spans; None for the model's own. long_text: what becomes of a
+        text longer than the model can take; None: it is refused. stride: tokens that neighbouring
+        windows share.
+        """
+        tagging = Tagging(aggregation=aggregation, long_text=long_text, stride=stride)
+        request = heads.tag_tokens_request(
+            listed(texts), Model(name=model, version=version), tagging
+        )
+        response = await self._call(self._text.TagTokens, request, timeout_s)
+        answers = heads.tagged(response, len(request.texts))
+        return answers[0] if isinstance(texts, str) else answers
+
+    def tag_tokens_stream(
+        self,
+        texts: Iterable[str] | AsyncIterable[str],
+        *,
+        model: str = "tag_tokens",
+        version: int | None = None,
+        aggregation: Aggregation | None = None,
+        long_text: LongText | None = None,
+        stride: int | None = None,
+        in_flight: int = IN_FLIGHT,
+        timeout_s: float | None = None,
+    ) -> AsyncGenerator[tuple[int, TaggedText | Failure], None]:
+        """Tag any number of texts, as `embed_stream` embeds them."""
+        tagging = Tagging(aggregation=aggregation, long_text=long_text, stride=stride)
+        dialect = heads.TagTokensDialect(Model(name=model, version=version), tagging)
+        return self._stream(self._text.TagTokensStream, texts, dialect, in_flight, timeout_s)
