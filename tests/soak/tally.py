@@ -32,9 +32,7 @@ class Tally:
     """So far, by task."""
 
     came: dict[str, Counter[Came]] = field(default_factory=dict)
-    seconds: dict[str, list[float]] = field(
-        default_factory=dict
-    )  # of what was right
+    seconds: dict[str, list[float]] = field(default_factory=dict)  # of what was right
     faults: list[str] = field(default_factory=list)
 
     def note(self, task: str, came: Came, seconds: float, what: str = "") -> None:
