@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup extras demo serve test test-all lint format bench fuzz protos lock clean
+.PHONY: help setup extras demo serve test test-all lint format bench fuzz soak protos lock clean
 
 # The first interpreter that is 3.11 or later; PYTHON=... on the command line chooses another.
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
@@ -11,6 +11,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 BIN := .venv/bin
 EXAMPLES := model_repository/examples
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 1800
 # Further options of pip for PyTorch alone, such as the index of its builds for the CPU.
 TORCH ?=
 # Of pip's lines, those that show progress.
@@ -82,6 +83,9 @@ fuzz: .venv/fuzz ## try bytes for FUZZ_SECONDS (600), looking for some that brea
 	@rm -rf $@
 	@$(BIN)/pip install --disable-pip-version-check --quiet --target $@ --no-deps --require-hashes -r .lock/fuzz.txt
 	@touch $@
+
+soak: setup ## serve under everything at once for SOAK_SECONDS (1800), checking every answer and what is held
+	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS) --json build/soak.json
 
 protos: setup ## write again what is generated: the code of protos/, the sync client's calls
 	$(BIN)/python protos/generate.py
