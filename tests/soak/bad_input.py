@@ -16,6 +16,7 @@ from trivet_protos.generated import text_pb2
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 EMBED = "/trivet.v1.TextService/Embed"
 FILL_MASK = "/trivet.v1.TextService/FillMask"
+NOBODYS = 2**40  # a sequence's number; those that are begun count from 1
 LARGEST_MESSAGE = 2 << 20  # bytes; the server is told so
 
 Status = grpc.StatusCode
@@ -94,7 +95,7 @@ def _poisoned(message: pb.ModelInferRequest) -> None:
 def _not_begun(message: pb.ModelInferRequest) -> None:
     message.CopyFrom(request("sums", size=1))
     message.inputs[0].name = "X"
-    message.parameters["sequence_id"].int64_param = 7
+    message.parameters["sequence_id"].int64_param = NOBODYS
 
 
 BAD: Mapping[str, Bad] = {

@@ -33,7 +33,7 @@ from trivet_client import AsyncClient
 # callers who leave share one with few.
 CONNECTIONS = 8
 OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
-SAMPLES = 600  # of a turn, at most one a second
+SAMPLES = 60, 600  # of a turn: so many at least, and at most one a second beyond that
 QUIET_S = 90.0  # until what the load left is gone; sequences left in the middle have 20 s
 FLAGS = (
     "--allow-python-backend=true",
@@ -184,7 +184,8 @@ async def _watched(
     show: Callable[[], None],
 ) -> None:
     """Take samples until the time is over, or the server has died."""
-    pause_s = max(plan.seconds / SAMPLES, 1.0)
+    fewest, most = SAMPLES
+    pause_s = min(max(plan.seconds / most, 1.0), plan.seconds / fewest)
     while (at_s := time.monotonic() - began) < plan.seconds and server.process.poll() is None:
         with contextlib.suppress(OSError):
             samples.append(Sample(at_s=at_s, figures=figures_of(server.process.pid)))

@@ -80,10 +80,13 @@ def test_memory_of_a_short_run_is_not_judged() -> None:
     assert not run(SETTLED_FROM_S + 1, lambda at_s: at_s)["rss"].flat
 
 
-def test_a_few_samples_make_no_line() -> None:
-    samples = [Sample(at_s=at_s, figures=FLAT) for at_s in range(FEWEST)]
-    with pytest.raises(ValueError, match="samples of the second half"):
-        lines(samples)
+def test_a_few_samples_are_not_judged() -> None:
+    for count, judged in ((2 * FEWEST, True), (FEWEST, False)):
+        samples = [
+            Sample(at_s=at_s, figures={**FLAT, "files": 50.0 * at_s}) for at_s in range(count)
+        ]
+        (line,) = (line for line in lines(samples) if line.name == "files")
+        assert (line.judged, line.flat) == (judged, not judged)
 
 
 def test_what_a_load_leaves_is_told_by_name_and_memory_is_not_a_count() -> None:
