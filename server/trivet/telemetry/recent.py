@@ -7,15 +7,19 @@ this machine; they may quote a caller's words, hence the role `observe` of who r
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trivet.errors import Code, ServeError
 
-MAX_KEPT = 50  # kinds of failures; the one that was not seen for longest gives way
+MAX_KEPT = 50  # kinds of failures
 _SHOWN = 500  # characters of a text
+
+# What differs among texts of one kind: numbers, and words of the caller's.
+_VARIES = re.compile(r"'[^']*'|[0-9]+")
 
 # A caller who leaves is no failure of the server's, and would push out what is.
 _LEFT_OUT = frozenset({Code.OK, Code.CANCELLED})
@@ -23,7 +27,7 @@ _LEFT_OUT = frozenset({Code.OK, Code.CANCELLED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """One text that callers of a task were told. last_ms: since the epoch."""
+    """One kind of text that callers of a task were told; message, last_ms: of the last (epoch)."""
 
     task: str
     code: Code
@@ -43,15 +47,20 @@ class RecentFailures:
         if code in _LEFT_OUT:
             return
         shown = message if len(message) <= _SHOWN else message[:_SHOWN] + "…"
-        key, now_ms = (task, code, shown), time.time_ns() // 1_000_000
-        failure = self._kept.pop(key, None)
-        self._kept[key] = (
-            replace(failure, count=failure.count + 1, last_ms=now_ms)
-            if failure
-            else Failure(task=task, code=code, message=shown, count=1, last_ms=now_ms)
-        )
+        key, now_ms = (task, code, _VARIES.sub("", shown)), time.time_ns() // 1_000_000
+        before = self._kept.pop(key, None)
+        count = before.count + 1 if before else 1
+        self._kept[key] = Failure(task=task, code=code, message=shown, count=count, last_ms=now_ms)
         if len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Of the status with the most kinds, the one that was not seen for longest goes.
+
+        So who is refused in ever new words pushes out others' refusals of that status alone.
+        """
+        ((most, _),) = Counter(code for _, code, _ in self._kept).most_common(1)
+        del self._kept[next(key for key in self._kept if key[1] is most)]
 
     def __iter__(self) -> Iterator[Failure]:
         """The latest first."""
