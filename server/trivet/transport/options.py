@@ -74,6 +74,16 @@ class Keepalive:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """gRPC-Web beside gRPC, so that browsers call without a proxy.
+
+    origins: sites whose pages may call, as browsers write them; `*` among them: any site's.
+    """
+
+    origins: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Where to listen, and how much to take.
 
@@ -85,6 +95,7 @@ class Options:
     compression: of answers. Requests may come compressed, or not, whatever it says.
     grace_s: seconds that calls in flight have to end when the server stops; then they are cut off.
     closing_s: seconds that its door takes to close, during which calls wait in front of it.
+    web: None: there is no gRPC-Web, and no HTTP/1.1.
     """
 
     host: str = "127.0.0.1"
@@ -98,6 +109,7 @@ class Options:
     grace_s: float = DEFAULT_GRACE_S
     closing_s: float = DEFAULT_CLOSING_S
     transport: Transport = Transport.GRPCIO
+    web: Web | None = None
 
     @property
     def socket_path(self) -> Path | None:
@@ -123,19 +135,25 @@ class Options:
 
 
 def exposure(options: Options, *, tokens: bool) -> list[str]:
-    """What is dangerous about being reached from the network, each with its cure; none if local.
+    """What is dangerous about who can reach it, each with its cure; networks are none if local.
 
     tokens: whether callers have to show one.
     """
-    if options.is_local:
-        return []
     tls = options.tls
+    known = tokens or bool(tls and tls.clients_must_show)
     says = []
+    if options.web and "*" in options.web.origins and not known:
+        says.append(
+            "pages of any site may call everything through the browser of whoever opens them; name"
+            " sites with --grpc-web-allow-origin, or ask for tokens with --token-file"
+        )
+    if options.is_local:
+        return says
     if tls is None:
         says.append(
             "what is sent can be read and changed on its way; encrypt it with --grpc-use-ssl"
         )
-    if not tokens and not (tls and tls.clients_must_show):
+    if not known:
         says.append(
             "whoever reaches this port may call everything;"
             " ask for tokens with --token-file, or for certificates with --grpc-use-ssl-mutual"

@@ -18,7 +18,7 @@ from tests.harness.relay import relayed
 from tests.harness.transports import chosen
 from trivet.errors import InvalidConfig
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
-from trivet.transport.options import Compression, Keepalive, Options, Tls, Transport, exposure
+from trivet.transport.options import Compression, Keepalive, Options, Tls, Transport, Web, exposure
 from trivet.transport.serving import serving
 
 Status = grpc.StatusCode
@@ -348,3 +348,15 @@ def test_what_is_open_to_the_network_is_told(
     file = Path(os.devnull)
     secured = Tls(certificate=file, key=file, root=file, clients_must_show=mutual) if tls else None
     assert len(exposure(Options(host=host, tls=secured), tokens=tokens)) == told
+
+
+@pytest.mark.parametrize(
+    ("origins", "tokens", "told"),
+    [((), False, 0), (("https://a.test",), False, 0), (("*",), True, 0), (("*",), False, 1)],
+)
+def test_pages_of_any_site_are_told_of_also_on_this_machine(
+    origins: tuple[str, ...], tokens: bool, told: int
+) -> None:
+    dangers = exposure(Options(web=Web(origins=frozenset(origins))), tokens=tokens)
+    assert len(dangers) == told
+    assert all("--token-file" in danger for danger in dangers)

@@ -22,12 +22,14 @@ from trivet.cli.flags import (
     tls,
     tracing,
     unserved,
+    web,
 )
 from trivet.cli.flags.flag import Group
 
 GROUPS = (
     Group("model repository", (*repository.FLAGS, *model_control.FLAGS)),
     Group("gRPC", grpc.FLAGS),
+    Group("gRPC-Web", web.FLAGS),
     Group("TLS", tls.FLAGS),
     Group("who may call", access.FLAGS),
     Group("requests", inference.FLAGS),

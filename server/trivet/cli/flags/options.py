@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from trivet.cli.flags.tls import tls
+from trivet.cli.flags.web import web_options
 from trivet.errors import Fault, InvalidConfig
 from trivet.transport.options import Keepalive, Options
 
@@ -25,6 +26,7 @@ def grpc_options(args: argparse.Namespace) -> Options:
         max_concurrent_streams=args.grpc_max_concurrent_streams,
         grace_s=args.exit_timeout_secs,
         transport=args.transport,
+        web=web_options(args),
     )
 
 

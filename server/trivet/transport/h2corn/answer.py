@@ -39,7 +39,9 @@ _OK: HTTPResponseTrailers = {
 }
 
 
-class _State(Enum):
+class State(Enum):
+    """How much of an answer is sent."""
+
     UNSTARTED = auto()
     STARTED = auto()  # headers are sent
     WHOLE = auto()  # and all messages
@@ -55,34 +57,32 @@ class Answer:
         """encoding: what messages are compressed with where that makes them smaller."""
         self._send = send
         self._encoding = encoding
-        self._state = _State.UNSTARTED
+        self._state = State.UNSTARTED
 
     async def only(self, message: bytes, trailers: Trailers) -> None:
         """Send the one message of a unary call, and that it went well."""
         send = self._send
         try:  # written out, since this is what nearly every call does
-            self._state = _State.STARTED
+            self._state = State.STARTED
             await send(_STARTS[self._encoding])
-            self._state = _State.WHOLE
+            self._state = State.WHOLE
             await send(self._body(message, more=False))
-            self._state = _State.ENDED
+            self._state = State.ENDED
             await send(_trailers(trailers) if trailers else _OK)
         except Exception:
             raise Gone from None
 
     async def write(self, message: bytes) -> None:
         """Send one of many messages. Waits while the caller does not read."""
-        if self._state is _State.UNSTARTED:
+        if self._state is State.UNSTARTED:
             await self._begin()
         await self._put(self._body(message, more=True))
 
     async def finish(self, trailers: Trailers) -> None:
         """Tell that there are no more messages and that it went well."""
-        if self._state is _State.UNSTARTED:
+        if self._state is State.UNSTARTED:
             await self._begin()
-        self._state = _State.WHOLE
-        await self._put(_NO_MORE)
-        await self._end(_trailers(trailers) if trailers else _OK)
+        await self._close(metadata.status(Code.OK, "", trailers))
 
     async def refuse(self, error: ServeError, trailers: Trailers = ()) -> None:
         """Tell how the call failed; whatever was sent before."""
@@ -90,29 +90,28 @@ class Answer:
         if details:
             trailers = (*trailers, (STATUS_DETAILS, details))
         told = metadata.status(error.code, bounded(error.message), trailers)
-        if self._state is _State.UNSTARTED:
+        if self._state is State.UNSTARTED:
             await self._refuse_at_once(told)
-            return
-        if self._state is _State.STARTED:
-            self._state = _State.WHOLE
-            await self._put(_NO_MORE)
-        if self._state is _State.WHOLE:
-            await self._end({"type": "http.response.trailers", "headers": told})
+        elif self._state is not State.ENDED:
+            await self._close(told)
 
     async def _refuse_at_once(self, told: metadata.Headers) -> None:
         # Headers alone, which a client and a proxy may take as the sign to try again elsewhere.
-        self._state = _State.ENDED
+        self._state = State.ENDED
         headers = [*_HEADERS, *told]
         await self._put({"type": "http.response.start", "status": 200, "headers": headers})
         await self._put(_NO_MORE)
 
     async def _begin(self) -> None:
-        self._state = _State.STARTED
+        self._state = State.STARTED
         await self._put(_STARTS[self._encoding])
 
-    async def _end(self, trailers: HTTPResponseTrailers) -> None:
-        self._state = _State.ENDED
-        await self._put(trailers)
+    async def _close(self, told: metadata.Headers) -> None:
+        if self._state is State.STARTED:
+            self._state = State.WHOLE
+            await self._put(_NO_MORE)
+        self._state = State.ENDED
+        await self._put({"type": "http.response.trailers", "headers": told})
 
     async def _put(self, message: SendMessage) -> None:
         try:

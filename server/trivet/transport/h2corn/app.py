@@ -6,27 +6,32 @@ It cancels that task when the caller resets the call or its connection is lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from trivet.errors import DeadlineExceeded, ServeError
+from trivet.errors import CallerLeft, DeadlineExceeded, ServeError
 from trivet.frontend.method import BidiStream, Method, Methods, ServerStream, Unary
 from trivet.frontend.refusal import refusal
 from trivet.transport.h2corn import metadata
 from trivet.transport.h2corn.answer import Answer
+from trivet.transport.h2corn.base64 import decoding
 from trivet.transport.h2corn.body import Messages
 from trivet.transport.h2corn.call import H2cornCall
 from trivet.transport.h2corn.compression import IDENTITY, check_encoding, encoding_for
 from trivet.transport.h2corn.gone import Gone
-from trivet.transport.options import Options
+from trivet.transport.h2corn.presence import HUNG_UP, Presence
+from trivet.transport.h2corn.web import Reply, judged
+from trivet.transport.h2corn.web_answer import WebAnswer
+from trivet.transport.h2corn.web_body import WebMessages
+from trivet.transport.options import Compression, Options
 from trivet.transport.texts import unknown_method
 
 if TYPE_CHECKING:
     from h2corn import HTTPScope, Receive, Scope, Send
 
 _GRPC = b"application/grpc"
-
+_HELLO = "this is a gRPC server: POST application/grpc"
 # Answers a call, whatever becomes of it.
 _Answering = Callable[[Messages, H2cornCall, Answer], Awaitable[None]]
 
@@ -38,40 +43,76 @@ class App:
         self._answering = {name: _answering(name, method) for name, method in methods.items()}
         self._max_message_bytes = options.max_message_bytes
         self._compression = options.compression
+        self._web = options.web
+        self._presence = Presence()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            await send({"type": "websocket.close"})  # before it is accepted: that is refused
             return
         with suppress(Gone):
             await self._call(scope, receive, send)
 
     async def _call(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        if fault := _fault(scope["method"], headers.get(b"content-type", b"")):
-            await _refuse_http(send, fault)
-            return
-        accepted = headers.get(b"grpc-accept-encoding", b"")
-        answer = Answer(send, encoding_for(self._compression, accepted))
+        encoding = headers.get(b"grpc-encoding", IDENTITY)
+        fault = _fault(scope["method"], headers.get(b"content-type", b""))
+        if fault or scope["http_version"] != "2":
+            opened = await self._opened(fault, scope, headers, receive, send)
+            if opened is None:
+                return
+            messages, answer = opened
+        else:
+            messages = Messages(receive, encoding, self._max_message_bytes)
+            accepted = headers.get(b"grpc-accept-encoding", b"")
+            answer = Answer(send, encoding_for(self._compression, accepted))
         try:
             metadata.check_size(scope["headers"])
             answering = self._answering.get(scope["path"])
             if answering is None:
                 raise unknown_method(scope["path"])
-            encoding = headers.get(b"grpc-encoding", IDENTITY)
             check_encoding(encoding)
             call = _call(scope, headers.get(b"grpc-timeout"))
         except ServeError as error:
             await answer.refuse(error)
             return
-        messages = Messages(receive, encoding, self._max_message_bytes)
-        if call.deadline_s is None:
-            await answering(messages, call, answer)
-            return
         try:
+            if call.deadline_s is None:
+                await answering(messages, call, answer)
+                return
             async with asyncio.timeout_at(call.deadline_s):
                 await answering(messages, call, answer)
         except TimeoutError:
             await answer.refuse(DeadlineExceeded("Deadline Exceeded"), call.trailers)
+        except asyncio.CancelledError as cancelled:
+            if HUNG_UP not in cancelled.args:
+                raise  # h2corn knows
+            await answer.refuse(CallerLeft(HUNG_UP))  # nobody hears it, but the answer has an end
+
+    async def _opened(
+        self,
+        fault: int,
+        scope: HTTPScope,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        send: Send,
+    ) -> tuple[Messages, Answer] | None:
+        """What is not gRPC over HTTP/2: a browser's call, or none, which is answered here."""
+        if self._web is None:
+            await _reply(send, Reply(fault, _HELLO, [(b"allow", b"POST")]))
+            return None
+        web = judged(scope["method"], headers, self._web.origins)
+        if isinstance(web, Reply):
+            await _reply(send, web)
+            return None
+        if scope["http_version"] != "2" and (peer := scope.get("client")):
+            self._presence.cancel_when_gone(_this_task(), peer)
+        encoding = headers.get(b"grpc-encoding", IDENTITY)
+        packing = encoding_for(self._compression, headers.get(b"grpc-accept-encoding", b""))
+        compresses = self._compression is not Compression.NONE
+        reading = decoding(receive) if web.text else receive
+        messages = WebMessages(reading, encoding, self._max_message_bytes)
+        return messages, WebAnswer(send, packing, web, gzip=compresses)
 
 
 def _call(scope: HTTPScope, timeout: bytes | None) -> H2cornCall:
@@ -127,8 +168,14 @@ def _fault(method: str, content_type: bytes) -> int:
     return 0 if kind in (_GRPC, _GRPC + b"+proto") else 415
 
 
-async def _refuse_http(send: Send, status: int) -> None:
-    text = b"this is a gRPC server: POST application/grpc\n"
-    headers = [(b"content-type", b"text/plain"), (b"allow", b"POST")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text, "more_body": False})
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None, "h2corn runs a task for each call"
+    return task
+
+
+async def _reply(send: Send, reply: Reply) -> None:
+    body = f"{reply.text}\n".encode() if reply.text else b""
+    headers = [(b"content-type", b"text/plain"), *reply.headers] if body else reply.headers
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

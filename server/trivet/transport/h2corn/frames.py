@@ -33,6 +33,11 @@ class Frames:
         self._chunks: list[bytes] = []  # what follows it
         self._unread = 0
 
+    @property
+    def unread(self) -> int:
+        """Bytes fed and not yet taken."""
+        return self._unread
+
     def feed(self, chunk: bytes) -> None:
         """Add what came."""
         if self._unread:

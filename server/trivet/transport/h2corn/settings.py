@@ -28,7 +28,7 @@ def config(options: Options, listener: int) -> h2corn.Config:
     return h2corn.Config(
         bind=(f"fd://{listener}",),
         grpc=True,
-        http1=False,
+        http1=options.web is not None,
         lifespan="off",
         access_log=False,
         # With two, one stop in 30 that followed a reset within 50 ms lasted for all of its grace.

@@ -50,6 +50,7 @@ VALUES = {
     "cache-config": "local,size=1048576",
     "grpc-infer-response-compression-level": "medium",
     "grpc-restricted-protocol": "health,statistics:key=value",
+    "grpc-web-allow-origin": "https://www.example.org",
     "rate-limit": "off",
     "transport": "h2corn",
     "rate-limit-resource": "R1:10:0",

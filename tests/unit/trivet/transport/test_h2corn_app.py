@@ -96,6 +96,7 @@ async def ask(
         events.append(event)
 
     scope: Any = {"type": "http", "method": method, "path": path, "headers": list(headers)}
+    scope["http_version"] = "2"
     await App(METHODS, options or Options())(scope, receive, send)
     return Sent(events)
 
@@ -235,6 +236,7 @@ async def test_a_caller_that_is_gone_ends_the_call_without_a_word() -> None:
         pytest.fail("told nobody")
 
     scope: Any = {"type": "http", "method": "POST", "path": "/t.T/Echo", "headers": [GRPC]}
+    scope["http_version"] = "2"
     calling = asyncio.create_task(App(METHODS, Options())(scope, receive, send))
     await asyncio.wait([calling])
     assert calling.cancelled() or calling.exception() is None
