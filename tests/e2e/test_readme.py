@@ -18,10 +18,14 @@ from trivet.cli.command import Command
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-WORKSHOP = (ROOT / "backends" / "trivet_backends" / "workshop" / "README.md").read_text()
+PAGES = {
+    "README": README,
+    "operating": (ROOT / "server" / "OPERATING.md").read_text(),
+    "workshop": (ROOT / "backends" / "trivet_backends" / "workshop" / "README.md").read_text(),
+}
 COMMANDS = [
     (page, line.replace("\\\n", " ").removeprefix(".venv/bin/trivet "))
-    for page, text in (("README", README), ("workshop", WORKSHOP))
+    for page, text in PAGES.items()
     for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     for line in re.findall(r"^\.venv/bin/trivet (?:.*\\\n)*.*$", block, re.MULTILINE)
 ]
@@ -56,9 +60,9 @@ def test_commands_of_the_pages_are_understood(page: str, line: str) -> None:
 
 def test_the_readme_has_code_to_run() -> None:
     assert len(PYTHON_BLOCKS) >= 2
-    assert {"finetune", "quantize", "tune", "export"} <= {
-        line.split()[0] for page, line in COMMANDS if page == "workshop"
-    }
+    shown = {page: {line.split()[0] for of, line in COMMANDS if of == page} for page in PAGES}
+    assert {"finetune", "quantize", "tune", "export"} <= shown["workshop"]
+    assert {"check", "serve", "ready"} <= shown["operating"]
     assert INFER_LINES
 
 
