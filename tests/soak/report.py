@@ -78,7 +78,7 @@ def _figures_table(lines: Sequence[Line]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("")
     for line in lines:
-        verdict = ("flat" if line.flat else "GROWS") if line.judged else "too short to tell"
+        verdict = ("flat" if line.flat else "GROWS") if line.judged else "not judged"
         table.add_row(
             f"{line.name} {line.unit}".strip(),
             f"{line.first:.0f}",

@@ -24,12 +24,16 @@ class Bound:
     absolute: float
     share: float  # of the figure's median
     settles: bool = False  # caches and arenas fill first: judged in runs that are long enough
+    counts: bool = True  # False: it is told, and judged by nobody
 
 
 # Of the server, and of all its children together.
 BOUNDS: Mapping[str, Bound] = {
     "rss": Bound(unit="MB", absolute=16, share=0.04, settles=True),
-    "pss": Bound(unit="MB", absolute=16, share=0.04, settles=True),
+    # Heaps and stacks, where leaks are; not the files of weights and libraries.
+    "anonymous": Bound(unit="MB", absolute=16, share=0.04, settles=True),
+    # It grows when another process that maps the same libraries ends.
+    "pss": Bound(unit="MB", absolute=0, share=0, counts=False),
     "files": Bound(unit="", absolute=4, share=0.03),
     # Python's pool for odd jobs makes its threads, 6 on two cores, when they are first needed.
     "threads": Bound(unit="", absolute=8, share=0.03),
@@ -74,16 +78,13 @@ class Line:
 def figures_of(pid: int) -> Figures:
     """What a process holds now, and its children together. Raises OSError if it is gone."""
     children = [found for child in _descendants(pid) if (found := _held_if_alive(child))]
-    rss, pss, files, threads = _held(pid)
     return {
-        "rss": rss,
-        "pss": pss,
-        "files": files,
-        "threads": threads,
+        **_held(pid),
         "children": len(children),
-        "children_rss": sum(held[0] for held in children),
-        "children_files": sum(held[2] for held in children),
-        "children_threads": sum(held[3] for held in children),
+        **{
+            f"children_{name}": sum(held[name] for held in children)
+            for name in ("rss", "files", "threads")
+        },
     }
 
 
@@ -129,21 +130,28 @@ def _line(name: str, bound: Bound, samples: Sequence[Sample], second: Sequence[S
         per_hour=slope * 3600,
         growth=slope * (times[-1] - times[0]),
         allowed=max(bound.absolute, bound.share * median),
-        judged=len(second) >= FEWEST
+        judged=bound.counts
+        and len(second) >= FEWEST
         and (not bound.settles or samples[-1].at_s - samples[0].at_s >= SETTLED_FROM_S),
     )
 
 
-def _held(pid: int) -> tuple[float, float, int, int]:
-    """RSS and PSS in MB (2**20 bytes), open files, threads."""
+def _held(pid: int) -> Figures:
+    """Memory in MB (2**20 bytes), open files, threads."""
     told = (PROC / str(pid) / "smaps_rollup").read_text()
     kilobytes = {name: int(kb) for name, kb in re.findall(r"^(\w+):\s+(\d+) kB$", told, re.M)}
     files = len(list((PROC / str(pid) / "fd").iterdir()))
     threads = len(list((PROC / str(pid) / "task").iterdir()))
-    return kilobytes["Rss"] / 1024, kilobytes["Pss"] / 1024, files, threads
+    return {
+        "rss": kilobytes["Rss"] / 1024,
+        "anonymous": kilobytes["Anonymous"] / 1024,
+        "pss": kilobytes["Pss"] / 1024,
+        "files": files,
+        "threads": threads,
+    }
 
 
-def _held_if_alive(pid: int) -> tuple[float, float, int, int] | None:
+def _held_if_alive(pid: int) -> Figures | None:
     """None for one that ended while it was looked at."""
     try:
         return _held(pid)
