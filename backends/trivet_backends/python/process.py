@@ -40,8 +40,8 @@ class Process:
     """
 
     def __init__(self, settings: Settings, told: Mapping[str, object]) -> None:
-        """told: what each line of its output is logged with. Raises EngineFailed if there is none
-        to be had: no such interpreter, no more processes.
+        """told: what each line of its output is logged with, and what `ps` shows of it. Raises
+        EngineFailed if there is none to be had: no such interpreter, no more processes.
         """
         self._settings = settings
         self._waking = threading.Lock()
@@ -66,7 +66,7 @@ class Process:
         theirs, ours = os.pipe()  # ours is closed by the kernel, too, should the server be killed
         held.callback(os.close, ours)
         try:
-            self._child = _started(self._settings, theirs, memory_fd, eventfds)
+            self._child = _started(self._settings, told, (theirs, memory_fd, *eventfds))
         finally:
             _close_all((theirs, memory_fd))
         self._output = Output(self._child, told)
@@ -207,13 +207,13 @@ class Process:
 
 
 def _started(
-    settings: Settings, lifeline: int, memory: int, eventfds: Sequence[int]
+    settings: Settings, told: Mapping[str, object], given: Sequence[int]
 ) -> subprocess.Popen[bytes]:
-    given = (lifeline, memory, *eventfds)
-    numbers = [lifeline, memory, settings.ring_bytes, *eventfds]
+    """given: descriptors of the lifeline and the memory, and the eventfds."""
+    whose = " ".join(f"{name}={value}" for name, value in told.items())
     environment = {"OMP_NUM_THREADS": str(settings.threads), **os.environ}
     return subprocess.Popen(
-        [settings.python, "-u", str(_BOOT), *map(str, numbers)],
+        [settings.python, "-u", str(_BOOT), whose, str(settings.ring_bytes), *map(str, given)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

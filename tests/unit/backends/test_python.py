@@ -406,6 +406,13 @@ def test_a_close_that_hangs_is_cut_short(opened: Callable[..., PythonArtifact]) 
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_a_process_is_known_by_its_model_to_who_looks_at_processes(
+    instance: Callable[..., Instance],
+) -> None:
+    words = Path(f"/proc/{pid_of(instance(IDENTITY))}/cmdline").read_text().split("\0")
+    assert f"model={CONFIG.name} version=1" in words
+
+
 def test_nothing_is_left_of_closed_instances(opened: Callable[..., PythonArtifact]) -> None:
     def held() -> tuple[int, int]:
         return len(list(Path("/proc/self/fd").iterdir())), len(threading.enumerate())

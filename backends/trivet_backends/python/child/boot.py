@@ -1,4 +1,5 @@
-"""The script that a model's process runs; the server starts it by its path.
+"""The script that a model's process runs; the server starts it by its path. Its first argument is
+for people who look at processes.
 
 It makes this package importable, and nothing else of what the server's interpreter has installed.
 """
@@ -35,4 +36,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _ignore)
     _make_importable()
     serving = importlib.import_module(f"{_ROOT}.python.child.serving")
-    sys.exit(serving.main(sys.argv[1:]))
+    sys.exit(serving.main(sys.argv[2:]))

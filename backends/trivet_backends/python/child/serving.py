@@ -20,8 +20,8 @@ Form = TritonForm | OwnForm
 
 
 def main(argv: Sequence[str]) -> int:
-    """argv: the descriptors of the lifeline and the memory, a ring's bytes, four eventfds."""
-    lifeline, memory, ring_bytes, *eventfds = map(int, argv)
+    """argv: a ring's bytes, the descriptors of the lifeline and the memory, four eventfds."""
+    ring_bytes, lifeline, memory, *eventfds = map(int, argv)
     end_with_the_server(lifeline)
     channel = Channel(memory, ring_bytes, eventfds)
     Serving(channel).run()
