@@ -72,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal; 0 after a clean stop."""
     # grpc tells of a port in use in lines of its own, which say less than ours. Read at its import.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # h2corn would tell systemd that all is ready, or stops, whenever one of its servers is or does.
+    os.environ.pop("NOTIFY_SOCKET", None)
     from trivet.cli.settings.settled import settled
 
     settings = settled(args, os.environ, FLAGS)

@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import ssl
 from pathlib import Path
+from typing import NamedTuple
 
 from trivet.errors import Fault, InvalidConfig
 from trivet.transport.options import Tls
 
+log = logging.getLogger("trivet.transport")
 
-def check_files(tls: Tls) -> tuple[bytes, bytes, bytes | None]:
+_State = tuple[tuple[int, int, int], ...]  # of each file: inode, size, time of change in ns
+
+
+class Pems(NamedTuple):
+    """What the files of one endpoint hold."""
+
+    certificate: bytes
+    key: bytes
+    root: bytes | None
+
+
+class WatchedFiles:
+    """The files of one endpoint, and what they were when they were last looked at.
+
+    For one caller at a time, on any thread.
+    """
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self._state: _State | None = None
+
+    def first(self) -> Pems:
+        """Read them. Raises InvalidConfig if they cannot be used."""
+        self._state = _state(self._tls)
+        return check_files(self._tls)
+
+    def changed(self) -> Pems | None:
+        """What is new since the last look; None where nothing is, or nothing that can be used."""
+        state = _state(self._tls)
+        if state == self._state:
+            return None
+        self._state = state  # before reading: what changes meanwhile is found the next time
+        try:
+            pems = check_files(self._tls)
+        except InvalidConfig as error:
+            for fault in error.faults:
+                log.error("certificate_not_renewed", extra={"why": fault, "serves_on": "the old"})
+            return None
+        log.info("certificate_renewed", extra={"file": self._tls.certificate})
+        return pems
+
+
+def check_files(tls: Tls) -> Pems:
     """Certificate, key and root. Raises InvalidConfig for files that cannot be used."""
     certificate, key = _content(tls.certificate), _content(tls.key)
     _check_pair(tls)
     if tls.root is None:
-        return certificate, key, None
+        return Pems(certificate, key, None)
     root = _content(tls.root)
     _check_root(tls.root)
-    return certificate, key, root
+    return Pems(certificate, key, root)
 
 
 def _content(path: Path) -> bytes:
@@ -53,3 +99,15 @@ def _no_password() -> str:
 def _reason(error: OSError | ValueError) -> str:
     told = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
     return str(told).replace("_", " ").lower()
+
+
+def _state(tls: Tls) -> _State:
+    """A file that is not there has a state, too: it may come back."""
+    states = []
+    for path in (tls.certificate, tls.key, tls.root):
+        try:
+            found = os.stat(path) if path is not None else None  # noqa: PTH116 - through links
+        except OSError:
+            found = None
+        states.append((found.st_ino, found.st_size, found.st_mtime_ns) if found else (0, 0, 0))
+    return tuple(states)

@@ -43,12 +43,6 @@ _AT_THE_START = (
         "`danger` says which: --grpc-use-ssl, --token-file, or an address of your own network",
     ),
     Event(
-        "certificate_read_once",
-        Level.WARNING,
-        "h2corn cannot renew certificates while it serves",
-        "start again when the certificate was renewed, or use --transport grpcio",
-    ),
-    Event(
         "tokens_readable_by_all",
         Level.WARNING,
         "every user of the machine can read the tokens",
@@ -242,6 +236,12 @@ _AT_THE_END = (
         Level.ERROR,
         "calls did not end even when they were cancelled (h2corn)",
         "none is needed for the next start; if it comes often, report it",
+    ),
+    Event(
+        "h2corn_failed",
+        Level.ERROR,
+        "the transport h2corn ended by itself while it served with TLS, and takes no calls",
+        "see `why`; start again, and report it",
     ),
     Event(
         "pages_still_read",

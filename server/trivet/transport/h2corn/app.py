@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
-from trivet.errors import CallerLeft, DeadlineExceeded, ServeError
+from trivet.errors import CallerLeft, DeadlineExceeded, ServeError, Unavailable
 from trivet.frontend.method import BidiStream, Method, Methods, ServerStream, Unary
 from trivet.frontend.refusal import refusal
 from trivet.transport.h2corn import metadata
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _GRPC = b"application/grpc"
 _HELLO = "this is a gRPC server: POST application/grpc"
+# The message of a cancellation by which a stop ends what outlasts its grace: its caller is there.
+CUT_OFF = "cut off"
 # Answers a call, whatever becomes of it.
 _Answering = Callable[[Messages, H2cornCall, Answer], Awaitable[None]]
 
@@ -85,6 +87,9 @@ class App:
         except TimeoutError:
             await answer.refuse(DeadlineExceeded("Deadline Exceeded"), call.trailers)
         except asyncio.CancelledError as cancelled:
+            if CUT_OFF in cancelled.args:
+                await answer.refuse(Unavailable("the server is shutting down"), call.trailers)
+                return
             if HUNG_UP not in cancelled.args:
                 raise  # h2corn knows
             await answer.refuse(CallerLeft(HUNG_UP))  # nobody hears it, but the answer has an end

@@ -17,6 +17,7 @@ import h2corn
 
 from trivet.frontend.method import Methods
 from trivet.transport.h2corn.app import App
+from trivet.transport.h2corn.renewal import renewing
 from trivet.transport.h2corn.settings import config
 from trivet.transport.listening import listening
 from trivet.transport.options import Options
@@ -33,21 +34,27 @@ async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
     is cut off. Raises InvalidConfig if the address cannot be listened on, or the options ask for
     what h2corn cannot do.
     """
-    if options.tls is not None:
-        log.warning("certificate_read_once", extra={"cure": "start again when it was renewed"})
+    app = App(methods, options)
     with _listener(options) as listener:
-        server = h2corn.Server(App(methods, options), config(options, listener.fileno()))
-        running = asyncio.create_task(server.serve())
-        try:
-            await server.wait_started()
+        served = _serving if options.tls is None else renewing
+        async with served(app, options, listener):
             yield 0 if options.socket_path is not None else listener.getsockname()[1]
-        finally:
-            await asyncio.sleep(options.closing_s)  # those on their way come in
-            server.shutdown()
-            # h2corn's own copy of it stays open until the last call has ended; callers would be
-            # let in by the system, and wait.
-            listener.shutdown(socket.SHUT_RDWR)
-            await _ended(running)
+
+
+@asynccontextmanager
+async def _serving(app: App, options: Options, listener: socket.socket) -> AsyncIterator[None]:
+    server = h2corn.Server(app, config(options, listener.fileno()))
+    running = asyncio.create_task(server.serve())
+    try:
+        await server.wait_started()
+        yield
+    finally:
+        await asyncio.sleep(options.closing_s)  # those on their way come in
+        server.shutdown()
+        # h2corn's own copy of it stays open until the last call has ended; callers would be
+        # let in by the system, and wait.
+        listener.shutdown(socket.SHUT_RDWR)
+        await _ended(running)
 
 
 @contextmanager
