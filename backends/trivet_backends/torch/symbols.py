@@ -7,9 +7,10 @@ padded to the longest. Takes some ms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 
@@ -37,7 +38,12 @@ def with_symbols(
     in_front = (-1,) if max_batch_size else ()
     ins = [replace(spec, dims=(*in_front, *spec.dims), symbols=()) for spec in inputs]
     outs = [replace(spec, dims=(*in_front, *spec.dims), symbols=()) for spec in outputs]
-    odd = [partial(_by_axis_but_for, spec.name) for spec in ins] if len(ins) > 2 else []
+    odd = [
+        partial(_by_axis_but_for, some)
+        for count in (2, 1)  # the freest first; of two that are left, one alone is all alone
+        if len(ins) > count + 1
+        for some in combinations([spec.name for spec in ins], count)
+    ]
     groupings: list[Callable[[str, int], str]] = [_alone, *odd, _by_axis, _together]
     for grouped in groupings:
         names = {
@@ -63,9 +69,9 @@ def _by_axis(name: str, axis: int) -> str:
     return f"axis.{axis}"
 
 
-def _by_axis_but_for(odd: str, name: str, axis: int) -> str:
-    """As in fill-mask: ids, attention mask and segments agree, and of masks there may be fewer."""
-    return _alone(name, axis) if name == odd else _by_axis(name, axis)
+def _by_axis_but_for(odd: Collection[str], name: str, axis: int) -> str:
+    """As in fill-mask: ids, attention mask and segments agree, masks and targets are fewer."""
+    return _alone(name, axis) if name in odd else _by_axis(name, axis)
 
 
 def _together(name: str, axis: int) -> str:

@@ -50,7 +50,7 @@ def write_graph(
     if path.name == Format.OPENVINO.file:
         model = bert_graph(config, weights, options)
         if always_fed:
-            _remove_defaults(model)
+            remove_defaults(model)
         _write_openvino(model, precision, path)
         return
     if path.name == Format.TENSORRT.file:
@@ -80,7 +80,8 @@ def _write_openvino(model: ModelProto, precision: Precision, path: Path) -> None
         plain.unlink(missing_ok=True)
 
 
-def _remove_defaults(model: ModelProto) -> None:
+def remove_defaults(model: ModelProto) -> None:
+    """Make inputs that may be left out inputs that may not."""
     inputs = {value.name for value in model.graph.input}
     weights = model.graph.initializer
     for place in reversed(range(len(weights))):

@@ -30,6 +30,20 @@ def test_an_input_of_another_length_than_the_others_keeps_a_name_of_its_own() ->
     assert told.outputs[0].symbols == (masks[0], masks[1], "")
 
 
+def test_two_inputs_of_other_lengths_keep_a_name_each() -> None:
+    def with_targets(tensors: Tensors) -> Tensors:
+        targets = np.repeat(tensors["targets"][:, None], tensors["masks"].shape[1], axis=1)
+        return {**fill_mask(tensors), "chances": targets.astype(np.float32)}
+
+    inputs = [spec(name) for name in ("ids", "mask", "types", "masks", "targets")]
+    outputs = [spec("best", "FP32", (-1, 4)), spec("chances", "FP32", (-1, -1))]
+    told = with_symbols(inputs, outputs, 8, with_targets)
+    ids, mask, types, masks, targets = (each.symbols for each in told.inputs)
+    assert ids == mask == types
+    assert len({ids[1], masks[1], targets[1]}) == 3
+    assert told.outputs[1].symbols == (masks[0], masks[1], targets[1])
+
+
 def test_inputs_that_all_agree_share_one_name() -> None:
     def add(tensors: Tensors) -> Tensors:
         return {"sum": np.stack(list(tensors.values())).sum(axis=0).astype(np.float32)}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.harness.head_checkpoints import write_head_checkpoint
 from tests.harness.openvino_artifacts import needs_openvino
 from tests.harness.server import serving
+from tests.unit.workshop.checkpoints import TINY, Recipe, write_checkpoint
 from trivet.cli import main as trivet
 from trivet_backends.workshop.options import Task
+from trivet_backends.workshop.quantize import to_onnx
 from trivet_client import Client
 
 ONNX = "onnx-int8-dynamic,onnx-int8-static,onnx-fp16"
@@ -108,6 +112,56 @@ def test_a_checkpoint_brings_its_tokenizer_along(
     made = {path.name for path in (tmp_path / "models").iterdir()}
     assert made == {"lm_tokenizer", "lm_candidates", "lm_onnx_fp16", "fill_mask_onnx_fp16"}
     assert trivet(["check", str(tmp_path / "models")]) == 0
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "onnx-int8-static",
+        pytest.param("openvino-fp16", marks=needs_openvino),
+        pytest.param("openvino-int8-weights", marks=needs_openvino),
+        "torch-int8",
+    ],
+)
+def test_a_variant_that_fills_masks_serves_targets_too(
+    texts: Path, tmp_path: Path, variant: str
+) -> None:
+    if variant == "torch-int8":
+        pytest.importorskip("torch", reason="needs the extra 'torch'; `make test-all` installs it")
+    models = tmp_path / "models"
+    as_tokenizer = Recipe(config=replace(TINY, vocab_size=65))  # of words the tokenizer knows
+    checkpoint = write_checkpoint(tmp_path / "lm", as_tokenizer)
+    asked = ("--model-repository", models, "--texts", texts, "--min-accuracy", "0")
+    assert quantize(checkpoint, *asked, "--variants", variant) == 0
+    model = f"fill_mask_{variant.replace('-', '_')}"
+    with serving(models, log=tmp_path / "log") as server, Client(server.address) as client:
+        (mask,) = client.fill_mask("a [MASK] sat", model=model, targets=["d", "a"]).masks
+        assert {candidate.token for candidate in mask.candidates} == {"d", "a"}
+        assert len(client.fill_mask("a [MASK] sat", model=model).masks[0].candidates) == 5
+
+
+def test_a_variant_that_the_server_would_not_load_is_not_published(
+    repository: Path,
+    texts: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def with_another_input(source: Path, target: Path) -> None:
+        model = onnx.load(source)
+        model.graph.input[0].name = "token_ids"
+        for node in model.graph.node:
+            names = ["token_ids" if name == "input_ids" else name for name in node.input]
+            node.input[:] = names
+        onnx.save(model, target)
+
+    monkeypatch.setattr(to_onnx, "write_half", with_another_input)
+    before = sorted(repository.iterdir())
+    asked = ("--model-repository", repository, "--texts", texts, "--variants", "onnx-fp16")
+    assert quantize("tiny", *asked) == 1
+    out = capsys.readouterr().out
+    assert "cannot be made: the server would not load it: " in out
+    assert "input_ids" in out
+    assert sorted(repository.iterdir()) == before
 
 
 def test_labelled_rows_give_the_tasks_metric(

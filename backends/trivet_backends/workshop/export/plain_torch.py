@@ -171,7 +171,10 @@ class Predictions(nn.Module):
 
 
 class FillMask(PlainBert):
-    """Gives token_ids int64 and probabilities float32, [batch, masks, candidates], best first."""
+    """Gives token_ids int64 and probabilities float32, [batch, masks, candidates], best first.
+
+    With target_ids int64 [batch, targets], also their probabilities [batch, masks, targets].
+    """
 
     def __init__(self, config: BertConfig, options: GraphOptions) -> None:
         super().__init__(config, options)
@@ -184,7 +187,8 @@ class FillMask(PlainBert):
         attention_mask: Tensor,
         token_type_ids: Tensor,
         mask_positions: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+        target_ids: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
         hidden = self.hidden_states(input_ids, attention_mask, token_type_ids)
         # What is answered at a position of -1, the padding, is for nobody to read.
         # Not by clamp(min=0): CoreML makes floats of that.
@@ -192,7 +196,11 @@ class FillMask(PlainBert):
         index = inside[:, :, None].expand(-1, -1, self.width)
         chances = torch.softmax(self.cls["predictions"](hidden.gather(1, index)), dim=-1)
         best, ids = torch.topk(chances, self.options.candidates, dim=-1)
-        return ids, best
+        if target_ids is None:
+            return ids, best
+        asked = torch.maximum(target_ids, torch.zeros_like(target_ids))
+        of_targets = chances.gather(2, asked[:, None, :].expand(-1, chances.shape[1], -1))
+        return ids, best, of_targets
 
 
 class Trained(PlainBert):

@@ -14,7 +14,7 @@ from trivet_backends.workshop.build_file import Json, read_build_file
 from trivet_backends.workshop.config_text import is_untouched, resigned
 from trivet_backends.workshop.entry import Entry
 from trivet_backends.workshop.quantize.source import CONFIG, Source, newest
-from trivet_backends.workshop.quantize.variants import Variant
+from trivet_backends.workshop.quantize.variants import Engine, Variant
 
 REPORT = "quantize.json"
 
@@ -63,6 +63,8 @@ def encoder_config(text: str, old: str, new: str, variant: Variant) -> str:
     text = re.sub(r"^(# .*;) an ONNX graph in fp32\.$", rf"\1 {variant.name}.", text, flags=re.M)
     text = re.sub(r'^(backend|platform): ".*"$', f'backend: "{variant.engine}"', text, flags=re.M)
     text = re.sub(r"^default_model_filename: .*\n", "", text, flags=re.M)
+    if variant.engine is not Engine.ONNXRUNTIME:  # others know no input with a default
+        text = re.sub(r"^(  \{ name: .*) optional: true", r"\1", text, flags=re.M)
     for key, (value, why) in variant.parameters.items():
         text += f'# {why}\nparameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n'
     return resigned(text)

@@ -15,6 +15,7 @@ from trivet.errors import EngineFailed, Fault, InvalidConfig
 from trivet_backends.workshop.build_file import Json, as_read, digests
 from trivet_backends.workshop.entry import Published, publish
 from trivet_backends.workshop.finetune.examples import Example
+from trivet_backends.workshop.graph.fill_mask import TARGET_IDS
 from trivet_backends.workshop.options import GraphOptions, Pooling
 from trivet_backends.workshop.progress import Announce
 from trivet_backends.workshop.quantize import report, to_onnx, to_openvino, to_torch, variants
@@ -22,15 +23,14 @@ from trivet_backends.workshop.quantize.decisions import Answers
 from trivet_backends.workshop.quantize.judging import Trial, answers_of, trial_of_texts
 from trivet_backends.workshop.quantize.labelled import read_labelled, trial_of_rows
 from trivet_backends.workshop.quantize.latency import milliseconds
+from trivet_backends.workshop.quantize.opening import check_opens
 from trivet_backends.workshop.quantize.options import Publish, QuantizeOptions
 from trivet_backends.workshop.quantize.publishing import entries
 from trivet_backends.workshop.quantize.report import Row, judged
 from trivet_backends.workshop.quantize.running import Feeds, Runner, opened
 from trivet_backends.workshop.quantize.samples import Samples, parted, read_texts
-from trivet_backends.workshop.quantize.source import Source, found_source
+from trivet_backends.workshop.quantize.source import Signature, Source, found_source, signature_of
 from trivet_backends.workshop.quantize.variants import SOURCE, Variant
-
-_POSITIONS = "position_embeddings.weight"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,13 @@ class _Desk:
 
     @cached_property
     def samples(self) -> Samples:
-        return Samples(self.source.tokenizer, self.source.task, self._max_tokens)
+        graph = self.signature
+        targets = TARGET_IDS in graph.inputs
+        return Samples(self.source.tokenizer, self.source.task, graph.max_tokens, targets=targets)
+
+    @cached_property
+    def signature(self) -> Signature:
+        return signature_of(self.source.graph)
 
     @cached_property
     def trial(self) -> Trial:
@@ -112,6 +118,7 @@ class _Desk:
         for variant in wanted:
             try:
                 self._write(variant)
+                check_opens(self.source, variant, self.folder(variant))
                 row, _ = self._row(variant, self.folder(variant), answers)
             except Exception as error:  # engines and tools share no base but this
                 if isinstance(error, InvalidConfig):
@@ -133,7 +140,8 @@ class _Desk:
     @property
     def _lengths(self) -> list[int]:
         """Of the rows that are timed: no more than the model can take."""
-        return sorted({min(tokens, self._max_tokens) for tokens in self.options.lengths})
+        longest = self.signature.max_tokens
+        return sorted({min(tokens, longest) for tokens in self.options.lengths})
 
     @cached_property
     def _parts(self) -> tuple[list[Feeds], Trial]:
@@ -162,23 +170,8 @@ class _Desk:
         source, file = self.source, self.options.labelled.name
         return trial_of_rows(rows, self.samples, source.task, source.scoring, source.labels, file)
 
-    @cached_property
-    def _max_tokens(self) -> int:
-        """The positions of the model, as its table of them tells."""
-        import onnx
-
-        graph = onnx.load(self.source.graph).graph
-        found = [t.dims[0] for t in graph.initializer if t.name.endswith(_POSITIONS)]
-        return int(found[0]) if found else 512
-
-    @cached_property
-    def _outputs(self) -> tuple[str, ...]:
-        import onnx
-
-        return tuple(output.name for output in onnx.load(self.source.graph).graph.output)
-
     def _opened(self, variant: Variant, folder: Path) -> Runner:
-        return opened(variant, folder, self._outputs)
+        return opened(variant, folder, self.signature.outputs)
 
     def _row(self, variant: Variant, folder: Path, source: Answers | None) -> tuple[Row, Answers]:
         self.announce(f"{variant.name}: comparing")

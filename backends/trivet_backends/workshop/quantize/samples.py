@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trivet.errors import Fault, InvalidConfig
+from trivet_backends.workshop.graph.fill_mask import MASK_POSITIONS, TARGET_IDS
 from trivet_backends.workshop.options import Task
 from trivet_backends.workshop.quantize.running import Feeds
 
@@ -49,7 +50,8 @@ class Batch:
 class Samples:
     """Makes samples, and batches of them, for one tokenizer and task."""
 
-    def __init__(self, tokenizer_file: Path, task: Task, max_tokens: int) -> None:
+    def __init__(self, tokenizer_file: Path, task: Task, max_tokens: int, *, targets: bool) -> None:
+        """targets: whether the graph can be asked for the probabilities of given tokens."""
         from tokenizers import Tokenizer
 
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(tokenizer_file))
@@ -57,6 +59,7 @@ class Samples:
         self._tokenizer.no_truncation()
         self._max_tokens = max_tokens
         self._task = task
+        self._targets = targets
         self._mask_id = next(
             (found for word in _MASK if (found := self._tokenizer.token_to_id(word)) is not None),
             None,
@@ -127,7 +130,9 @@ class Samples:
         ]
 
     def feeds(self, samples: Sequence[Sample]) -> Feeds:
-        """int64 arrays [rows, tokens], padded on the right; mask_positions [rows, 1]."""
+        """int64 arrays [rows, tokens], padded on the right; of fill-mask also mask_positions and
+        target_ids [rows, 1], none, as the tokenizer of a pipeline tells them.
+        """
         shape = (len(samples), max(sample.length for sample in samples))
         ids, mask, types = (np.zeros(shape, np.int64) for _ in range(3))
         for row, sample in enumerate(samples):
@@ -139,7 +144,9 @@ class Samples:
                 ids[row, sample.mask] = self._mask_id
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
         if self._task is Task.FILL_MASK:
-            feeds["mask_positions"] = np.array([[sample.mask or 0] for sample in samples], np.int64)
+            feeds[MASK_POSITIONS] = np.array([[sample.mask or 0] for sample in samples], np.int64)
+        if self._targets:
+            feeds[TARGET_IDS] = np.full((len(samples), 1), -1, np.int64)
         return feeds
 
     def _cut(self, encodings: Sequence[Encoding]) -> list[Encoding]:

@@ -21,6 +21,7 @@ from trivet_backends.workshop.quantize.options import QuantizeOptions
 
 CONFIG = "config.pbtxt"
 _EIGHT_BIT = ("DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QAttention")
+_POSITIONS = "position_embeddings.weight"
 _START_AGAIN = "start from the FP32 model: trivet build CHECKPOINT --precision fp32"
 
 
@@ -75,6 +76,15 @@ class Source:
         ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What a graph takes and gives, in order, and the positions it has."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    max_tokens: int
+
+
 @contextmanager
 def found_source(options: QuantizeOptions, announce: Announce) -> Iterator[Source]:
     """The source, for as long as the block lasts.
@@ -88,6 +98,19 @@ def found_source(options: QuantizeOptions, announce: Announce) -> Iterator[Sourc
         return
     folder = path if (path / CONFIG).is_file() else _in_repository(options)
     yield _of_model(folder)
+
+
+def signature_of(path: Path) -> Signature:
+    """Of an ONNX file of a build; max_tokens as its table of positions tells."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    tables = [t.dims[0] for t in graph.initializer if t.name.endswith(_POSITIONS)]
+    return Signature(
+        inputs=tuple(tensor.name for tensor in graph.input),
+        outputs=tuple(tensor.name for tensor in graph.output),
+        max_tokens=int(tables[0]) if tables else 512,
+    )
 
 
 def newest(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trivet_backends.workshop.openvino_file import compress_weights, put_weights_last
+from trivet_backends.workshop.precision import remove_defaults
 from trivet_backends.workshop.quantize.options import Weights
 from trivet_backends.workshop.quantize.running import Feeds
 
@@ -26,7 +27,7 @@ def write_weights(
     """8-bit weights and tables, activations as they are; rounded by what the texts multiply."""
     import openvino
 
-    model = openvino.Core().read_model(source)
+    model = _read(source)
     put_weights_last(model)
     compress_weights(
         model,
@@ -47,7 +48,7 @@ def write_static(
     logging.getLogger("nncf").setLevel(logging.ERROR)
     preset = "PERFORMANCE" if weights.symmetric else "MIXED"
     model = nncf.quantize(
-        openvino.Core().read_model(source),
+        _read(source),
         nncf.Dataset([dict(feeds) for feeds in calibration]),
         preset=getattr(nncf.QuantizationPreset, preset),
         subset_size=len(calibration),
@@ -101,7 +102,7 @@ def write_half(source: Path, target: Path) -> None:
     """Weights stored in FP16."""
     import openvino
 
-    model = openvino.Core().read_model(source)
+    model = _read(source)
     put_weights_last(model)
     openvino.save_model(model, target, compress_to_fp16=True)
 
@@ -111,6 +112,16 @@ def computes_in(precision: str) -> bool:
     import openvino
 
     return precision in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _read(source: Path) -> openvino.Model:
+    """All inputs of the file are inputs: OpenVINO would take one with a default for a constant."""
+    import onnx
+    import openvino
+
+    model = onnx.load(source)
+    remove_defaults(model)
+    return openvino.Core().read_model(model.SerializeToString())
 
 
 def _compress(model: object, weights: Weights) -> None:
