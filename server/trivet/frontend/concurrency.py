@@ -117,7 +117,10 @@ async def answer_stream(
                 running.discard(item)
                 window.leave()
         if reader.cancelled():
-            raise Draining("the server is draining; all that was sent is answered, reconnect")
+            raise Draining(
+                f"the server is draining; it answered the first {count} of this stream's messages,"
+                " reconnect and send the others"
+            )
         reader.result()
     finally:
         await _end(reader, drained, *running)

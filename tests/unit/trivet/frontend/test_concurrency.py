@@ -348,7 +348,11 @@ async def test_a_caller_who_is_never_quiet_is_let_go_all_the_same() -> None:
             await asyncio.sleep(0)
 
     answers = answer_stream(tireless(), at_once, in_order=True, draining=draining)
+    got = 0
     async with asyncio.timeout(20):
-        with pytest.raises(Unavailable, match="draining"):
+        with pytest.raises(Unavailable, match="draining") as told:
             async for answer in answers:
                 assert answer == b"0"
+                got += 1
+    assert got
+    assert f"the first {got} of this stream's messages" in str(told.value)
