@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness import artifacts, openvino_artifacts, python_models, torch_artifacts
+from tests.harness import (
+    artifacts,
+    backend_page,
+    openvino_artifacts,
+    python_models,
+    torch_artifacts,
+)
 from trivet.backend.contract import Backend, LoadContext, Rows, Signature
 from trivet.config import ModelConfig, TensorSpec
 from trivet.config_file import Faults
@@ -236,6 +242,19 @@ SUBJECTS = (
         wrong_parameter=("pooling", "median"),
         request=_hidden,
         bad=_changed(_hidden(2, 1), attention_mask=np.ones((1, 3), np.int64)),
+    ),
+    Subject(
+        name="static",  # of backends/README.md
+        backend=backend_page.backend,
+        write=backend_page.write_table,
+        artifact="vectors.npy",
+        inputs=(spec("input_ids", "INT64", -1), spec("attention_mask", "INT64", -1)),
+        outputs=(spec("embedding", "FP32", backend_page.WIDTH),),
+        wrong_parameter=("normalize", "perhaps"),
+        request=_ids,
+        bad=_changed(_ids(2, 1), input_ids=np.array([[1, backend_page.VOCABULARY]])),
+        batch_is_in_dims=True,
+        tolerance=1e-6,
     ),
     *(
         Subject(
