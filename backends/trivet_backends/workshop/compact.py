@@ -25,6 +25,7 @@ from trivet_backends.workshop.tensor_files import (
     SCALE_SUFFIX,
     SCHEME_KEY,
     Float32,
+    let_all_read,
 )
 
 # Below this many elements a matrix is too small for 8 bits to save anything worth its error.
@@ -57,7 +58,7 @@ def write_compact(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".compact-", dir=target) as scratch:
         save_file(tensors, Path(scratch, _WEIGHTS), {SCHEME_KEY: INT8_PER_OUTPUT_CHANNEL})
-        Path(scratch, _WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone
+        let_all_read(Path(scratch))
         for name in _COPIED:
             shutil.copyfile(source / name, Path(scratch, name))
         for name in (_WEIGHTS, *_COPIED):

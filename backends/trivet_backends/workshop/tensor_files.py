@@ -99,6 +99,15 @@ def read_tensor(stored: StoredTensor, scales: Mapping[str, StoredTensor]) -> Flo
     return array
 
 
+def let_all_read(folder: Path) -> None:
+    """Open the folder's safetensors files to every reader: the library writes them for the owner.
+
+    A server mostly runs as another user than who trained or exported.
+    """
+    for path in folder.glob("*.safetensors"):
+        path.chmod(0o644)
+
+
 def _list_file(path: Path, where: str, faults: list[Fault]) -> dict[str, StoredTensor]:
     from safetensors import SafetensorError, safe_open
 

@@ -47,6 +47,7 @@ def test_every_weight_comes_back_within_half_a_step(source: Path, tmp_path: Path
 def test_the_file_names_its_scheme_and_takes_a_quarter(source: Path, tmp_path: Path) -> None:
     compact.write_compact(source, tmp_path / "small")
     path = tmp_path / "small" / "model.safetensors"
+    assert path.stat().st_mode & 0o044 == 0o044, "others may not read it"
     with safe_open(path, framework="np") as file:
         assert file.metadata() == {"trivet.scheme": "int8-per-output-channel"}
         assert file.get_slice(DENSE).get_dtype() == "I8"

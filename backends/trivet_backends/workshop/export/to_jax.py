@@ -16,6 +16,7 @@ import numpy as np
 from trivet_backends.workshop.export.source import Source, signature
 from trivet_backends.workshop.graph.fill_mask import MASK_POSITIONS
 from trivet_backends.workshop.options import GraphOptions
+from trivet_backends.workshop.tensor_files import let_all_read
 
 PROGRAM, WEIGHTS = "model.stablehlo", "model.safetensors"
 _PLATFORMS = ("cpu", "cuda", "tpu")  # one program is lowered for all
@@ -42,6 +43,7 @@ def write_jax(source: Source, folder: Path) -> None:
     program = export.export(bert, platforms=_PLATFORMS)(weights, *inputs)
     (folder / PROGRAM).write_bytes(program.serialize())
     save_file(dict(source.weights), folder / WEIGHTS)
+    let_all_read(folder)
 
 
 def run_jax(

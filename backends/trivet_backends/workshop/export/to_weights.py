@@ -17,6 +17,7 @@ from trivet_backends.workshop.export.source import Source
 from trivet_backends.workshop.tensor_files import (
     SCALE_SUFFIX,
     Float32,
+    let_all_read,
     list_tensors,
     read_tensor,
 )
@@ -54,6 +55,7 @@ def write_safetensors(source: Source, folder: Path) -> None:
     from safetensors.numpy import save_file
 
     save_file(stored_tensors(source), folder / WEIGHTS, metadata={"format": "pt"})
+    let_all_read(folder)
     copy_companions(source, folder)
 
 

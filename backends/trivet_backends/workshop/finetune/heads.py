@@ -18,7 +18,7 @@ from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.checkpoint import Checkpoint
 from trivet_backends.workshop.finetune.examples import HeadTask
 from trivet_backends.workshop.names import canonical_names
-from trivet_backends.workshop.tensor_files import list_tensors, read_tensor
+from trivet_backends.workshop.tensor_files import let_all_read, list_tensors, read_tensor
 
 CLASSES = {
     HeadTask.CLASSIFY: "BertForSequenceClassification",
@@ -156,3 +156,4 @@ class Trainee(nn.Module):  # type: ignore[misc]  # torch is not there when types
 def write_weights(model: Any, folder: Path) -> None:
     """config.json and model.safetensors, as transformers names and reads them."""
     model.save_pretrained(folder, safe_serialization=True)
+    let_all_read(folder)

@@ -83,6 +83,7 @@ def test_safetensors_keep_every_weight_and_what_no_head_uses(tmp_path: Path) -> 
     WAYS[ExportFormat.SAFETENSORS].write(source, tmp_path)
     assert compare_safetensors(source, tmp_path) == 0.0
     assert read_checkpoint(tmp_path).has_head
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o044 == 0o044, "others may not read"
 
 
 def test_a_safetensors_file_of_other_weights_is_told(tmp_path: Path) -> None:

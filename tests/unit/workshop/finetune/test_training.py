@@ -93,6 +93,8 @@ def test_a_head_on_a_frozen_encoder(
     told = capsys.readouterr()
     assert "labels: high 90 (50%), low 90 (50%)" in told.err
     assert validations(out)[-1]["accuracy"] > 0.9
+    mode = (out / "checkpoint" / "model.safetensors").stat().st_mode
+    assert mode & 0o044 == 0o044, "a server of another user may not read it"
     assert (out / "learning-curve.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (out / "learning-curve.svg").read_text()
     assert published(told.out)["mood"] == ["1", "published"]
