@@ -74,8 +74,8 @@ def json_rows(text: str, needed: Needed, faults: LineFaults) -> Iterator[tuple[i
             continue
         try:
             fields = json.loads(raw)
-        except ValueError as error:
-            faults.add(line, f"is no JSON ({error})", "write one JSON object per line")
+        except (ValueError, RecursionError) as error:
+            faults.add(line, f"is no JSON ({_reason(error)})", "write one JSON object per line")
             continue
         if not isinstance(fields, dict):
             faults.add(line, "is no JSON object", 'write {"text": ..., "label": ...} per line')
@@ -87,3 +87,10 @@ def json_rows(text: str, needed: Needed, faults: LineFaults) -> Iterator[tuple[i
             faults.add(line, f"there is no '{column}'", cure)
         if not missing:
             yield line, fields
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    """What is wrong with a line of JSON; the decoder's own "line 1" is not the file's."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.colno}"
+    return str(error)
