@@ -16,6 +16,7 @@ from trivet_client.head_values import (
     TaggedSpan,
     TaggedText,
 )
+from trivet_client.messages.numbers import whole
 from trivet_client.messages.results import cost_of, counted, failure_of
 from trivet_client.streaming import Reply
 from trivet_client.values import Failure
@@ -56,16 +57,20 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tagging:
-    """How spans are to be made."""
+    """How spans are to be made. Raises InvalidArgument for a stride that is no number."""
 
     aggregation: str | None
     long_text: str | None
     stride: int | None
 
+    def __post_init__(self) -> None:
+        if self.stride is not None:
+            whole("stride", self.stride)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
-    """How answers are to be looked for."""
+    """How answers are to be looked for. Raises InvalidArgument for what is no number."""
 
     top_k: int
     max_answer_tokens: int
@@ -73,6 +78,12 @@ class Answering:
     long_text: str | None
     stride: int | None
     window: int
+
+    def __post_init__(self) -> None:
+        for name in ("top_k", "max_answer_tokens", "window"):
+            whole(name, getattr(self, name))
+        if self.stride is not None:
+            whole("stride", self.stride)
 
 
 def listed_texts(given: Text | Sequence[Text]) -> list[Text]:
@@ -102,7 +113,7 @@ def classify_request(
         version=model.number,
         texts=[text if isinstance(text, str) else text[0] for text in texts],
         text_pairs=[pair for _, pair in pairs],
-        top_k=top_k,
+        top_k=whole("top_k", top_k),
         truncate=truncate,
     )
 
@@ -174,7 +185,7 @@ class ClassifyDialect:
 
     def __init__(self, model: Model, top_k: int, truncate: bool) -> None:
         self._model = model
-        self._top_k = top_k
+        self._top_k = whole("top_k", top_k)
         self._truncate = truncate
 
     def request(self, text: Text, index: int) -> tuple[str, pb.ClassifyStreamRequest]:

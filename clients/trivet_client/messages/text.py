@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trivet_client.errors import broken, invalid
+from trivet_client.messages.numbers import whole
 from trivet_client.messages.results import cost_of, counted, failure_of, listed
 from trivet_client.messages.vectors import pooling_of
 from trivet_client.streaming import Reply
@@ -81,7 +82,7 @@ def fill_mask_request(
         model=model,
         version=version or 0,
         texts=listed(texts),
-        top_k=top_k,
+        top_k=whole("top_k", top_k),
         truncate=truncate,
         targets=checked_targets(targets),
     )
@@ -144,7 +145,7 @@ class FillMaskDialect:
     ) -> None:
         self._model = model
         self._version = version or 0
-        self._top_k = top_k
+        self._top_k = whole("top_k", top_k)
         self._truncate = truncate
         self._targets = checked_targets(targets)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from trivet_client.errors import invalid
 from trivet_client.messages.heads import Model
+from trivet_client.messages.numbers import whole
 from trivet_client.messages.results import cost_of, counted, failure_of
 from trivet_client.streaming import Reply
 from trivet_client.values import Failure
@@ -153,6 +154,10 @@ class FewShot:
     neighbors: int
     temperature: float
     truncate: bool
+
+    def __post_init__(self) -> None:
+        """Raises InvalidArgument for neighbors that are no number."""
+        whole("neighbors", self.neighbors)
 
     def request(self, texts: Sequence[str], model: Model) -> pb.FewShotRequest:
         """Raises InvalidArgument for an unknown method."""

@@ -31,6 +31,21 @@ def answering(**said: Any) -> Answering:
     return Answering(**usual | said)
 
 
+@pytest.mark.parametrize("name", ["top_k", "max_answer_tokens", "stride", "window"])
+def test_numbers_of_an_answer_are_refused_by_their_names(name: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match=f"{name} is -1; give a whole number from 0"):
+        answering(**{name: -1})
+
+
+def test_numbers_of_other_tasks_are_refused_by_their_names() -> None:
+    with pytest.raises(errors.InvalidArgument, match="stride is -1"):
+        tagging(stride=-1)
+    with pytest.raises(errors.InvalidArgument, match="top_k is -1"):
+        heads.classify_request(["a"], MODEL, -1, False)
+    with pytest.raises(errors.InvalidArgument, match="top_k is -1"):
+        heads.ClassifyDialect(MODEL, -1, False)
+
+
 def test_texts_and_pairs_travel_in_their_own_fields() -> None:
     request = heads.classify_request(["a", "b"], MODEL, 2, True)
     assert request == pb.ClassifyRequest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,24 @@ def test_the_latest_version_is_asked_for_as_zero(client: Any, server: FakeServer
 
 
 def test_one_text_gets_its_masks_filled(client: Any) -> None:
-    text = client.fill_mask("a [MASK] and a [MASK]", top_k=2)
+    text = client.fill_mask("a [MASK] and a [MASK]", top_k=np.int64(2))
     assert [mask.position for mask in text.masks] == [2, 5]
     best, second = text.masks[0].candidates
     assert (best.token, best.token_id, best.probability) == ("word1", 1, 0.5)
     assert (second.token, second.token_id, second.probability) == ("word2", 2, 0.25)
     assert (text.model, text.version, text.cost) == ("fill_mask", 3, COST)
+
+
+@pytest.mark.parametrize("top_k", [-1, 2**32, 2.5, True, "3"])
+def test_a_top_k_that_is_no_number_from_0_up_is_refused_by_its_name(
+    client: Any, server: FakeServer, top_k: Any
+) -> None:
+    cure = f"top_k is {top_k!r}; give a whole number from 0 up"
+    with pytest.raises(errors.InvalidArgument, match=re.escape(cure)):
+        client.fill_mask("a [MASK]", top_k=top_k)
+    with pytest.raises(errors.InvalidArgument, match=re.escape(cure)):
+        next(iter(client.fill_mask_stream(["a [MASK]"], top_k=top_k)))
+    assert server.requests == []
 
 
 def test_several_texts_get_their_masks_filled_in_their_order(client: Any) -> None:

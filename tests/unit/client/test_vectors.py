@@ -82,6 +82,13 @@ def test_an_unknown_method_is_refused() -> None:
         asked.request(["a"], MODEL)
 
 
+def test_neighbors_that_are_no_number_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="neighbors is -1; give a whole number from 0 up"):
+        vectors.FewShot(
+            examples=[("a", "b")], method="svm", neighbors=-1, temperature=0, truncate=False
+        )
+
+
 def test_texts_and_pairs_are_not_mixed() -> None:
     with pytest.raises(InvalidArgument, match="1 of 2 are pairs"):
         tokens.tokenize_request(["a", ("b", "c")], MODEL, False)
