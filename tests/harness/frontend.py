@@ -10,7 +10,7 @@ from typing import cast
 
 import grpc
 
-from tests.harness.transports import chosen
+from tests.harness.transports import chosen, chosen_processes
 from trivet.config import ModelConfig, TensorSpec
 from trivet.frontend import services
 from trivet.frontend.admission import Admission, AdmissionLimits
@@ -125,6 +125,7 @@ async def run_server(
         grace_s=grace_s,
         closing_s=0,
         transport=chosen(),
+        processes=chosen_processes(),
     )
     let_in = Admission(registry, admission)
     methods = services.methods(

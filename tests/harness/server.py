@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness.transports import chosen
+from tests.harness.transports import chosen, chosen_processes
 
 METRICS = re.compile(r"metrics on (http://\S+)")
 READY = re.compile(r"serving on (unix:\S+|\S+:\d+)")
@@ -59,6 +59,8 @@ def serving(
     stderr = log.open("w") if log else None
     if not any("metrics" in flag for flag in flags):
         flags = (*flags, "--allow-metrics=false")
+    if chosen_processes() > 1:
+        flags = (*flags, "--frontend-processes", str(chosen_processes()))
     process = subprocess.Popen(
         [*command, "--grpc-port", "0", "--transport", chosen(), *flags],
         stdout=subprocess.PIPE,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from trivet.errors import Fault, InvalidConfig
 from trivet.transport.options import Options
+from trivet.transport.unix_socket import check_socket
 
 _BACKLOG = 1024
 
@@ -39,6 +42,65 @@ def listening(options: Options) -> socket.socket:
             listener.setblocking(False)
             stack.pop_all()
             return listener
+    except (OSError, OverflowError) as error:
+        raise InvalidConfig([cannot_listen(options, error)]) from None
+
+
+@contextlib.contextmanager
+def opened(options: Options) -> Iterator[socket.socket]:
+    """A socket that listens; what it leaves in the file system is removed.
+
+    Raises InvalidConfig if the address cannot be listened on, or another server does.
+    """
+    path = options.socket_path
+    if options.listener is not None:  # another process made it, and removes what there is
+        with socket.fromfd(options.listener, socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            yield listener
+        return
+    if path is None:
+        with listening(options) as listener:
+            yield listener
+        return
+    check_socket(path)
+    path.unlink(missing_ok=True)  # what a dead server left
+    with listening(options) as listener:
+        made = path.stat().st_ino
+        try:
+            yield listener
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == made:
+                    path.unlink()
+
+
+@contextlib.contextmanager
+def shared(options: Options) -> Iterator[Options]:
+    """The options with which several processes of ours may listen side by side.
+
+    A port is kept by a socket that is bound and does not listen; each process opens its own beside
+    it. Of a Unix socket there can be one, which they inherit.
+    Raises InvalidConfig if the address cannot be listened on, or another server does.
+    """
+    if options.socket_path is not None:
+        with opened(options) as listener:
+            yield replace(options, processes=1, listener=listener.fileno())
+        return
+    if not options.reuse_port:
+        listening(options).close()  # shared with our own alone: whoever else listens is in the way
+    with _kept(options) as kept:
+        yield replace(options, processes=1, port=kept.getsockname()[1], reuse_port=True)
+
+
+def _kept(options: Options) -> socket.socket:
+    try:
+        family, kind, protocol, address = endpoint(options)
+        with contextlib.ExitStack() as stack:
+            kept = stack.enter_context(socket.socket(family, kind, protocol))
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            kept.bind(address)
+            stack.pop_all()
+            return kept
     except (OSError, OverflowError) as error:
         raise InvalidConfig([cannot_listen(options, error)]) from None
 

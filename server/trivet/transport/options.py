@@ -96,6 +96,8 @@ class Options:
     grace_s: seconds that calls in flight have to end when the server stops; then they are cut off.
     closing_s: seconds that its door takes to close, during which calls wait in front of it.
     web: None: there is no gRPC-Web, and no HTTP/1.1.
+    processes: that take connections; 1: this one alone.
+    listener: the descriptor of a socket that listens already, for h2corn; None: one is made.
     """
 
     host: str = "127.0.0.1"
@@ -110,6 +112,8 @@ class Options:
     closing_s: float = DEFAULT_CLOSING_S
     transport: Transport = Transport.GRPCIO
     web: Web | None = None
+    processes: int = 1
+    listener: int | None = None
 
     @property
     def socket_path(self) -> Path | None:

@@ -14,6 +14,10 @@ def serving(methods: Methods, options: Options) -> AbstractAsyncContextManager[i
 
     Raises InvalidConfig if the address cannot be listened on, or the transport is not installed.
     """
+    if options.processes > 1:
+        from trivet.transport.processes import supervisor
+
+        return supervisor.serving(methods, options)
     if options.transport is Transport.GRPCIO:
         from trivet.transport import grpcio
 

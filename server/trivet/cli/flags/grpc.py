@@ -47,6 +47,15 @@ FLAGS = (
         " strikes (default: %(default)s)",
     ),
     Flag(
+        name="frontend-processes",
+        metavar="N",
+        parse=positive_setting,
+        default=_OPTIONS.processes,
+        help="processes that take connections and hand on to the one with the models what they are"
+        " asked; several take the transport's cost off it, which pays on machines with many cores"
+        " (default: %(default)s, all in one process)",
+    ),
+    Flag(
         name="grpc-address",
         metavar="ADDRESS",
         default=_OPTIONS.host,

@@ -27,6 +27,7 @@ def grpc_options(args: argparse.Namespace) -> Options:
         grace_s=args.exit_timeout_secs,
         transport=args.transport,
         web=web_options(args),
+        processes=args.frontend_processes,
     )
 
 

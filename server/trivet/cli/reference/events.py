@@ -167,6 +167,36 @@ _ENGINES = (
     ),
 )
 
+_FRONTEND_PROCESSES = (
+    Event(
+        "frontend_process_ended",
+        Level.ERROR,
+        "a process that takes connections died, and its callers' connections with it; another"
+        " follows after `pause_s`",
+        "see `why`, and what it printed before",
+    ),
+    Event(
+        "frontend_process_not_replaced",
+        Level.ERROR,
+        "another could not be started; that is tried again, after longer and longer pauses",
+        "do what `why` says: memory, open files, or the address that it listens on",
+    ),
+    Event("frontend_process_replaced", Level.INFO, "another takes connections in its place"),
+    Event("frontend_process_output", Level.INFO, "what a process that takes connections printed"),
+    Event(
+        "frontend_process_does_not_end",
+        Level.ERROR,
+        "told to stop, it did not end within its grace, and was killed",
+        "report it if it comes again",
+    ),
+    Event(
+        "frontend_ring_damaged",
+        Level.ERROR,
+        "a process that takes connections read from the server what cannot be, and ended itself",
+        "report it with the log before it",
+    ),
+)
+
 _SECRETS = (
     Event("certificate_renewed", Level.INFO, "new connections get the new certificate"),
     Event(
@@ -261,6 +291,7 @@ GROUPS: tuple[tuple[str, tuple[Event, ...]], ...] = (
     ("At the start", _AT_THE_START),
     ("Models", _MODELS),
     ("Requests and engines", _ENGINES),
+    ("Processes that take connections", _FRONTEND_PROCESSES),
     ("Certificates and tokens", _SECRETS),
     ("Traces, metrics, page", _TELEMETRY),
     ("At the end", _AT_THE_END),

@@ -7,11 +7,10 @@ only read and write; every call is a task of this loop.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import h2corn
 
@@ -19,9 +18,8 @@ from trivet.frontend.method import Methods
 from trivet.transport.h2corn.app import App
 from trivet.transport.h2corn.renewal import renewing
 from trivet.transport.h2corn.settings import config
-from trivet.transport.listening import listening
+from trivet.transport.listening import opened
 from trivet.transport.options import Options
-from trivet.transport.unix_socket import check_socket
 
 log = logging.getLogger("trivet.transport")
 
@@ -35,7 +33,7 @@ async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
     what h2corn cannot do.
     """
     app = App(methods, options)
-    with _listener(options) as listener:
+    with opened(options) as listener:
         served = _serving if options.tls is None else renewing
         async with served(app, options, listener):
             yield 0 if options.socket_path is not None else listener.getsockname()[1]
@@ -55,26 +53,6 @@ async def _serving(app: App, options: Options, listener: socket.socket) -> Async
         # let in by the system, and wait.
         listener.shutdown(socket.SHUT_RDWR)
         await _ended(running)
-
-
-@contextmanager
-def _listener(options: Options) -> Iterator[socket.socket]:
-    """A socket that listens; what it leaves in the file system is removed."""
-    path = options.socket_path
-    if path is None:
-        with listening(options) as listener:
-            yield listener
-        return
-    check_socket(path)
-    path.unlink(missing_ok=True)  # what a dead server left
-    with listening(options) as listener:
-        made = path.stat().st_ino
-        try:
-            yield listener
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_ino == made:
-                    path.unlink()
 
 
 async def _ended(running: asyncio.Task[None]) -> None:
