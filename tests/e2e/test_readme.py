@@ -61,7 +61,7 @@ def test_commands_of_the_pages_are_understood(page: str, line: str) -> None:
 def test_the_readme_has_code_to_run() -> None:
     assert len(PYTHON_BLOCKS) >= 2
     shown = {page: {line.split()[0] for of, line in COMMANDS if of == page} for page in PAGES}
-    assert {"finetune", "quantize", "tune", "export"} <= shown["workshop"]
+    assert {"finetune", "quantize", "tune", "export", "build"} <= shown["workshop"]
     assert {"check", "serve", "ready"} <= shown["operating"]
     assert INFER_LINES
 

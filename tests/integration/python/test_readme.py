@@ -1,4 +1,4 @@
-"""The model that the README shows is served as it stands there."""
+"""The model that the backend's page shows is served as it stands there."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import tritonclient.grpc as triton
 from tests.harness import python_models
 from tests.harness.server import serving
 
-README = (Path(__file__).parents[3] / "README.md").read_text()
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "backends" / "trivet_backends" / "python" / "README.md").read_text()
 
 
 def block(language: str) -> str:
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     return str(found)
 
 
-def test_the_model_of_the_readme_answers(tmp_path: Path) -> None:
+def test_the_model_of_the_page_answers(tmp_path: Path) -> None:
     python_models.add(tmp_path, "similarity", block("py"), block("proto"))
     a, b = np.eye(2, 384, dtype=np.float32), np.ones((2, 384), np.float32)
     with (
