@@ -125,3 +125,6 @@ def test_a_model_that_is_not_there_or_does_not_batch_is_refused(
     for name, told in (("no", "models/no: has no config.pbtxt"), ("alone", "does not batch")):
         assert trivet(["tune", name, "--model-repository", str(repository)]) == 2
         assert told in capsys.readouterr().err
+    nowhere = repository / "nowhere"
+    assert trivet(["tune", "no", "--model-repository", str(nowhere)]) == 2
+    assert "nowhere: is no folder; give the folder of the models" in capsys.readouterr().err

@@ -189,7 +189,12 @@ def test_labelled_rows_give_the_tasks_metric(
         (("--variants", "int3"), "there is no variant 'int3'"),
         (("--min-accuracy", "1.5"), "--min-accuracy: is 1.5; give a share"),
         (("--min-accuracy", "nan"), "--min-accuracy: is nan"),
-        (("--labelled", "x.csv"), "embed is judged by pairs of texts; name the column of"),
+        (("--labelled", __file__), "embed is judged by pairs of texts; name the column of"),
+        (("--labelled", "x.csv"), "--labelled x.csv: there is no such file; give a file"),
+        (("--texts", "."), "--texts .: is a folder; give a file"),
+        (("--json", "nowhere/x.json"), "--json nowhere/x.json: its folder is not there; make it"),
+        (("--model-repository", __file__), "is a file; give a folder"),
+        (("--next-version", "--publish", "all"), "takes the best alone, --publish all several"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_cure(

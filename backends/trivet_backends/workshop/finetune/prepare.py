@@ -46,10 +46,12 @@ def prepare(options: FinetuneOptions, display: Display) -> Prepared:
     checkpoint = read_checkpoint(options.checkpoint)
     most = checkpoint.config.max_positions
     if options.loop.max_tokens > most:
-        found, cure = f"{options.loop.max_tokens} are asked for", f"the model has {most} positions"
-        raise InvalidConfig([Fault("--max-tokens", found, cure)])
+        cure = f"the model has {most} positions: say --max-tokens {most}, or less"
+        raise InvalidConfig(
+            [Fault("--max-tokens", f"{options.loop.max_tokens} are asked for", cure)]
+        )
     if options.layers is not None and options.layers > checkpoint.config.layers:
-        cure = f"the encoder has {checkpoint.config.layers} layers"
+        cure = f"the encoder has {checkpoint.config.layers} layers: say no more than that"
         raise InvalidConfig([Fault("--layers", f"{options.layers} are asked for", cure)])
     parts = _parts(options)
     display.say(

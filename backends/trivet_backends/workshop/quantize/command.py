@@ -244,4 +244,12 @@ def _write(file: Path, text: str) -> None:
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InvalidConfig([Fault(f"--json {file}", f"{error.strerror}", "check it")]) from error
+        raise InvalidConfig(
+            [
+                Fault(
+                    f"--json {file}",
+                    f"cannot be written ({error.strerror})",
+                    "check its permissions and its disk",
+                )
+            ]
+        ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -74,8 +74,25 @@ def _check(options: QuantizeOptions) -> None:
     if is_checkpoint and options.repository is None and options.publish is not Publish.NONE:
         cure = "give --model-repository DIR, or --publish none"
         faults.append(Fault("trivet quantize", "a checkpoint lies in no repository", cure))
+    if options.next_version and options.publish is Publish.ALL:
+        cure = "leave one of them out"
+        faults.append(Fault("--next-version", "takes the best alone, --publish all several", cure))
+    faults += _unusable(options)
     if faults:
         raise InvalidConfig(faults)
+
+
+def _unusable(options: QuantizeOptions) -> Iterator[Fault]:
+    """Files and folders that cannot be what they are named for; told before hours of work."""
+    for flag, file in (("--texts", options.texts), ("--labelled", options.labelled)):
+        if file is not None and not file.is_file():
+            found = "is a folder" if file.is_dir() else "there is no such file"
+            yield Fault(f"{flag} {file}", found, "give a file of texts, or of labelled rows")
+    if options.json is not None and not options.json.parent.is_dir():
+        yield Fault(f"--json {options.json}", "its folder is not there", "make it first")
+    if options.repository is not None and options.repository.is_file():
+        where = f"--model-repository {options.repository}"
+        yield Fault(where, "is a file", "give a folder; a new one is made")
 
 
 @dataclass(frozen=True, kw_only=True)

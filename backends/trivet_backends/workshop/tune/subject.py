@@ -43,8 +43,12 @@ def find_subject(repository: Path, model: str, asked: str | None) -> Subject:
     Raises InvalidConfig: no such model, no config.pbtxt, nothing to tune in it.
     """
     configs = {path.parent.name: _read(path) for path in sorted(repository.glob(f"*/{CONFIG}"))}
+    if not configs:
+        found = f"holds no MODEL/{CONFIG}" if repository.is_dir() else "is no folder"
+        cure = "give the folder of the models; trivet build makes one"
+        raise InvalidConfig([Fault(f"--model-repository {repository}", found, cure)])
     if model not in configs:
-        cure = "name one of " + (", ".join(configs) or "the repository's; it has none")
+        cure = "name one of " + ", ".join(configs)
         raise InvalidConfig([Fault(f"{repository.name}/{model}", f"has no {CONFIG}", cure)])
     if _steps(configs[model]):
         asked, model = asked or model, _engine_of(model, configs)
