@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import re
+import ssl
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -53,9 +54,10 @@ class Told:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls; every call has a connection of its own."""
+    """Who calls; every call has a connection of its own. tls: None without."""
 
     port: int
+    tls: ssl.SSLContext | None = None
 
     def call(
         self,
@@ -85,7 +87,10 @@ class Caller:
             return Told(answer.status, told, answer.read())
 
     def connection(self, timeout_s: float = 20) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        at, port = "127.0.0.1", self.port
+        if self.tls is not None:
+            return http.client.HTTPSConnection(at, port, timeout=timeout_s, context=self.tls)
+        return http.client.HTTPConnection(at, port, timeout=timeout_s)
 
 
 def frames_of(octets: bytes) -> Iterator[Frame]:
