@@ -16,6 +16,9 @@ from tests.soak.hostile import Surroundings
 from tests.soak.tally import Came, Tally, Wrong
 
 
+LONGEST_S = 120.0  # that anything may take; what takes longer hangs, and counts as failed
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meddler:
     """pause_s: between the end of one time and the next, on the average."""
@@ -43,7 +46,8 @@ async def meddle(name: str, meddler: Meddler, seed: int, tally: Tally, over: asy
     while not over.is_set():
         began = time.perf_counter()
         try:
-            await meddler.act(rng)
+            async with asyncio.timeout(LONGEST_S):
+                await meddler.act(rng)
         except Wrong as wrong:
             tally.note(name, Came.WRONG, 0, str(wrong))
         except Exception as error:  # whatever a client raises: none of it should have been
