@@ -15,7 +15,6 @@ from tests.soak.changes import ByCalls, ByFiles
 from tests.soak.hostile import Surroundings
 from tests.soak.tally import Came, Tally, Wrong
 
-
 LONGEST_S = 120.0  # that anything may take; what takes longer hangs, and counts as failed
 
 
