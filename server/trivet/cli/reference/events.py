@@ -264,7 +264,7 @@ _AT_THE_END = (
     Event(
         "calls_still_running",
         Level.ERROR,
-        "calls did not end even when they were cancelled (h2corn)",
+        "calls did not end even when they were cancelled (h2corn, front-end processes)",
         "none is needed for the next start; if it comes often, report it",
     ),
     Event(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Self
@@ -15,6 +16,10 @@ from trivet.transport.processes.flow import Inbox, Pieces, Window
 from trivet.transport.processes.frames import Kind, Value
 from trivet.transport.processes.link import Link
 from trivet.transport.processes.ring import Damaged
+
+log = logging.getLogger("trivet.transport")
+
+_CANCELLED_S = 1.0  # that a cancelled call may take to end; no process waits longer for it
 
 
 class ForwardedCall:
@@ -86,8 +91,11 @@ class Answering:
         self._live.clear()
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if not tasks:
+            return
+        _, running = await asyncio.wait(tasks, timeout=_CANCELLED_S)
+        if running:
+            log.error("calls_still_running", extra={"why": f"{len(running)} were cancelled"})
 
     def _begin(self, number: int, called: frames.Called) -> None:
         if number in self._live or called.method >= len(self._methods):

@@ -9,12 +9,13 @@ import asyncio
 import json
 import logging
 import os
+from contextlib import suppress
 
 log = logging.getLogger("trivet.transport")
 
 _MARK = b"\x1e"  # begins a line that is an event; all others are printed
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_LONGEST = 64 << 10  # bytes; a longer line is logged in pieces
+_LONGEST = 256 << 10  # bytes; a longer line is logged in pieces
 
 
 class ToOwner(logging.Handler):
@@ -57,6 +58,9 @@ class Output:
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
             self._log(line)
+        if len(self._line) > _LONGEST:
+            self._log(self._line)
+            self._line = b""
         return bool(data)
 
     def _stop(self) -> None:
@@ -66,10 +70,11 @@ class Output:
             self._log(self._line)
 
     def _log(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").strip()
         if line.startswith(_MARK):
-            name, level, event, fields = json.loads(line[1:])
-            logging.getLogger(name).log(level, event, extra=fields)
-        elif text:
+            with suppress(ValueError, TypeError):  # else it was cut, and is told as it is
+                name, level, event, fields = json.loads(line[1:])
+                logging.getLogger(name).log(level, event, extra=fields)
+                return
+        if text := line.decode("utf-8", "replace").strip():
             extra = {"frontend_process": self._pid, "text": text}
             log.info("frontend_process_output", extra=extra)
