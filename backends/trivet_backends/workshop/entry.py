@@ -9,6 +9,7 @@ behind; the next one removes it.
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from trivet_backends.workshop.config_text import is_of_a_build, is_untouched
 CONFIG = "config.pbtxt"
 _SCRATCH_PREFIX = ".trivet-build-"
 _LOCK = "lock"
+_STEP = re.compile(r'^ +model_name: "([^"]+)"$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +199,7 @@ def _put_in_place(repository: Path, scratch: Path, plan: _Plan, undo: ExitStack)
 
 def _update_config(path: Path, text: str, scratch: Path, undo: ExitStack) -> str:
     """Replace config.pbtxt if it is as a build wrote it, or gone."""
+    old = text
     if path.exists():
         old = path.read_text(encoding="utf-8")
         if old == text:
@@ -209,7 +212,16 @@ def _update_config(path: Path, text: str, scratch: Path, undo: ExitStack) -> str
     fresh = scratch / f"{path.parent.name}.{CONFIG}"
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)
-    return f"{CONFIG} is rewritten"
+    return f"{CONFIG} is rewritten{_other_steps(old, text)}"
+
+
+def _other_steps(old: str, new: str) -> str:
+    """Which model a pipeline asks no more: its callers get another's answers from now on."""
+    before, after = (frozenset(_STEP.findall(text)) for text in (old, new))
+    if not before - after or not after - before:
+        return ""
+    gone, come = (min(names, key=len) for names in (before - after, after - before))
+    return f": it runs {come}, no longer {gone}; --pipeline gives each its own"
 
 
 def _rename(source: Path, target: Path, undo: ExitStack) -> None:

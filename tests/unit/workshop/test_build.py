@@ -181,6 +181,19 @@ def test_changed_options_become_the_next_version_and_a_new_config(
     assert trivet(["check", str(tmp_path)]) == 0
 
 
+def test_a_pipeline_that_another_model_takes_over_says_so(
+    fill_mask_checkpoint: Path, tmp_path: Path
+) -> None:
+    def notes(options: BuildOptions) -> dict[str, str]:
+        published = build(fill_mask_checkpoint, tmp_path, options, lambda text: None)
+        return {model.model: model.note for model in published if model.note}
+
+    assert notes(BuildOptions(name="one")) == {}
+    assert notes(BuildOptions(name="two", pipeline="fill_mask_two")) == {}
+    told = "config.pbtxt is rewritten: it runs two, no longer one; --pipeline gives each its own"
+    assert notes(BuildOptions(name="two")) == {"fill_mask": told}
+
+
 def test_an_edited_config_is_kept_and_that_is_said(
     fill_mask_checkpoint: Path, tmp_path: Path
 ) -> None:
