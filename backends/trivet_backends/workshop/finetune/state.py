@@ -84,8 +84,11 @@ def begin(folder: Path, decisive: dict[str, Json], *, resume: bool) -> None:
     """Make the folder of a run, or check that the one there is the same run's.
 
     decisive: all that decides what is learned. Raises InvalidConfig if there is a run and it is not
-    to be resumed, if there is none to resume, or if it is another one: with what differs.
+    to be resumed, if there is none to resume, or if it is another one: with what differs; and if
+    `folder` is a file.
     """
+    if folder.is_file():
+        raise InvalidConfig([Fault(f"--output {folder}", "is a file", "name a folder; it is made")])
     record = folder / "run.json"
     there = _read(record)
     if not resume:

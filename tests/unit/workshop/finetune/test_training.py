@@ -258,6 +258,8 @@ def test_rows_that_no_model_can_take_are_refused(
     run("classify", few, "--max-tokens=99", status=2)
     assert "--max-tokens: 99 are asked for; the model has 48 positions" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    run("classify", few, output=few.name, status=2)
+    assert "a.csv: is a file; name a folder" in capsys.readouterr().err
 
 
 def test_what_is_learned_needs_its_packages(
