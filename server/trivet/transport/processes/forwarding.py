@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from enum import Enum
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
 from trivet.errors import InvalidInput, ServeError
 from trivet.frontend.method import (
@@ -51,15 +51,6 @@ def _shape(method: Method) -> Shape:
             return Shape.SERVER_STREAM
         case BidiStream():
             return Shape.BIDI_STREAM
-
-
-class _Asked(Protocol):
-    """A call that the owner answers."""
-
-    pieces: Pieces | None  # of the message that is coming
-
-    def arrived(self, message: bytes) -> None: ...
-    def ended(self, trailers: Trailers, failure: ServeError | None) -> None: ...
 
 
 class _One:
@@ -238,7 +229,7 @@ class Forwarding:
         self.link.send(frames.cancelled(number, late=call.time_left_s == 0))
 
 
-def _arrive(asked: _Asked, size: int, piece: bytes) -> None:
+def _arrive(asked: _One | _Many, size: int, piece: bytes) -> None:
     if len(piece) == size:
         asked.arrived(piece)
     else:

@@ -61,7 +61,8 @@ class Link:
 
         Of several who wait each sends a piece in turn.
         """
-        await self.room()
+        if self._waiting or self.is_full:  # asked here, too: this is what every call does
+            await self.room()
         if len(message) <= PIECE_BYTES:
             self.send(head, message)
             return
