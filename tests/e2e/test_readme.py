@@ -14,12 +14,14 @@ import pytest
 from tests.harness.server import ServerProcess
 from trivet import plugins
 from trivet.cli.command import Command
+from trivet.transport.options import Transport
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 PAGES = {
     "README": README,
+    "clients": (ROOT / "clients" / "README.md").read_text(),
     "operating": (ROOT / "server" / "OPERATING.md").read_text(),
     "workshop": (ROOT / "backends" / "trivet_backends" / "workshop" / "README.md").read_text(),
 }
@@ -30,6 +32,12 @@ COMMANDS = [
     for line in re.findall(r"^\.venv/bin/trivet (?:.*\\\n)*.*$", block, re.MULTILINE)
 ]
 INFER_LINES = re.findall(r"^\.venv/bin/(trivet infer .*)$", README, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def transport() -> Transport:
+    """One is enough here: what is looked at is whether the words of the README hold."""
+    return Transport.GRPCIO
 
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS)
