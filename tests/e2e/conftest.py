@@ -14,7 +14,7 @@ from trivet_client import Client
 KNOWN = text_of(9)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def known_vector(demo_server: ServerProcess) -> np.ndarray:
     """What `embed` makes of KNOWN when nobody else asks for anything."""
     with Client(demo_server.address) as client:

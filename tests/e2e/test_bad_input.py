@@ -21,6 +21,7 @@ from tests.harness.command import trivet
 from tests.harness.repositories import add_model, fake_config
 from tests.harness.server import ServerProcess, serving
 from tests.harness.texts import text_of
+from trivet.transport.options import Transport
 from trivet_client import AsyncClient, Client, Failure, FilledText, InferRequest
 from trivet_client.errors import InvalidArgument, NotFound, ResourceExhausted
 from trivet_protos.generated import grpc_service_pb2 as pb
@@ -472,7 +473,9 @@ def test_a_model_that_cannot_do_a_task_is_refused(client: Client) -> None:
 
 
 @pytest.fixture(scope="module")
-def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def scaling(
+    tmp_path_factory: pytest.TempPathFactory, transport: Transport
+) -> Iterator[ServerProcess]:
     """Models over FP32 whose requests wait for one another: "double" (ONNX) and "echo" (fake)."""
     repository = tmp_path_factory.mktemp("numbers")
     together = "dynamic_batching { max_queue_delay_microseconds: 200000 preferred_batch_size: 9 }"
@@ -490,7 +493,7 @@ def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
     )
     add_model(repository, "echo", fake_config(max_batch_size=9, batching=together))
-    with serving(repository) as server:
+    with serving(repository, f"--transport={transport}") as server:
         yield server
 
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.harness.command import trivet
 from tests.harness.server import ServerProcess
+from trivet.transport.options import Transport
+
+
+@pytest.fixture(scope="module")
+def transport() -> Transport:
+    """One is enough here: what is looked at is what the command counts and prints."""
+    return Transport.GRPCIO
 
 
 def test_embeddings_are_measured_with_their_batches_and_against_the_engine(

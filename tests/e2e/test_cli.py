@@ -16,6 +16,7 @@ import pytest
 from tests.harness.command import trivet
 from tests.harness.repositories import add_model, fake_config, pipeline_config
 from tests.harness.server import ServerProcess
+from trivet.transport.options import Transport
 from trivet_client import Client
 
 ROOT = Path(__file__).parent.parent.parent
@@ -35,6 +36,12 @@ BACKENDS = (
     "fake",
 )
 MODELS = ("embed", "fill_mask", "minilm", "minilm_mlm", "minilm_mlm_candidates")
+
+
+@pytest.fixture(scope="module")
+def transport() -> Transport:
+    """One is enough here: what is looked at is what commands print."""
+    return Transport.GRPCIO
 
 
 @pytest.fixture

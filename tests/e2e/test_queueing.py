@@ -13,6 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.harness.repositories import add_model, fake_config
 from tests.harness.server import serving
+from trivet.transport.options import Transport
 
 TWO_LEVELS = """
     dynamic_batching {
@@ -29,7 +30,9 @@ TOKENS = 8  # of a batch, where a budget is set
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.InferenceServerClient]:
+def client(
+    tmp_path_factory: pytest.TempPathFactory, transport: Transport
+) -> Iterator[triton.InferenceServerClient]:
     """A server whose models take nothing before four requests wait."""
     repository = tmp_path_factory.mktemp("repository")
     named: dict[str, Any] = {"symbols.IN": "tokens", "symbols.OUT": "tokens"}
@@ -41,7 +44,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.Inferenc
     add_model(repository, "parts", by_length)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITONSERVER_DELAY_SCHEDULER", "4")
-        with serving(repository) as server, triton.InferenceServerClient(server.address) as made:
+        with (
+            serving(repository, f"--transport={transport}") as server,
+            triton.InferenceServerClient(server.address) as made,
+        ):
             yield made
 
 

@@ -12,6 +12,7 @@ import tritonclient.grpc as triton
 
 from tests.harness import artifacts
 from tests.harness.server import serving
+from trivet.transport.options import Transport
 
 CONFIG = """
     backend: "onnxruntime"
@@ -43,14 +44,16 @@ TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.InferenceServerClient]:
+def client(
+    tmp_path_factory: pytest.TempPathFactory, transport: Transport
+) -> Iterator[triton.InferenceServerClient]:
     repository = tmp_path_factory.mktemp("ragged")
     for name, config in (("alone", CONFIG), ("together", CONFIG + BATCHING)):
         artifacts.write_ragged_graph(_add_model(repository / name, config))
     artifacts.write_optional_graph(_add_model(repository / "optional", OPTIONAL))
     log = tmp_path_factory.mktemp("server") / "stderr.log"
     with (
-        serving(repository, log=log) as server,
+        serving(repository, f"--transport={transport}", log=log) as server,
         triton.InferenceServerClient(server.address) as client,
     ):
         yield client

@@ -20,6 +20,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.harness.repositories import add_model, fake_config, pipeline_config
 from tests.harness.server import serving
+from trivet.transport.options import Transport
 
 NOT_POLLED = "failed to poll from model repository"
 
@@ -38,11 +39,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def explicit(
-    repository: Path, tmp_path_factory: pytest.TempPathFactory
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, transport: Transport
 ) -> Iterator[triton.InferenceServerClient]:
     log = tmp_path_factory.mktemp("log") / "stderr.log"
     flags = ["--model-control-mode=explicit", "--allow-model-upload=true", "--load-model=echo"]
-    with serving(repository, *flags, log=log) as server:
+    with serving(repository, *flags, f"--transport={transport}", log=log) as server:
         yield triton.InferenceServerClient(server.address)
 
 

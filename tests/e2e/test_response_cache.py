@@ -14,6 +14,7 @@ from tritonclient.utils import InferenceServerException
 from tests.harness.command import trivet
 from tests.harness.repositories import add_model, fake_config, pipeline_config
 from tests.harness.server import serving
+from trivet.transport.options import Transport
 
 CACHED = "response_cache { enable: true }"
 
@@ -28,9 +29,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def peer(repository: Path) -> Iterator[triton.InferenceServerClient]:
+def peer(repository: Path, transport: Transport) -> Iterator[triton.InferenceServerClient]:
     with (
-        serving(repository, "--cache-config=local,size=1048576") as server,
+        serving(
+            repository, "--cache-config=local,size=1048576", f"--transport={transport}"
+        ) as server,
         triton.InferenceServerClient(server.address) as client,
     ):
         yield client

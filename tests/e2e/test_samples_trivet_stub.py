@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.harness.command import trivet
 from tests.harness.repositories import add_model, fake_config
 from tests.harness.server import ServerProcess, serving
+from trivet.transport.options import Transport
 
 PROGRAM = """
 import sys
@@ -28,6 +31,12 @@ with Client(sys.argv[1]) as client:
     ones = np.ones_like(ids)
     print(Minilm(client).infer(ids, ones, token_type_ids=0 * ids).embedding.shape)
 """
+
+
+@pytest.fixture(scope="module")
+def transport() -> Transport:
+    """One is enough here: what is looked at is the program that was written."""
+    return Transport.GRPCIO
 
 
 def test_a_program_uses_what_the_command_wrote(demo_server: ServerProcess, tmp_path: Path) -> None:

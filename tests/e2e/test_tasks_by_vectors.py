@@ -15,6 +15,7 @@ import tritonclient.grpc as triton
 from tests.harness.command import trivet
 from tests.harness.server import ServerProcess, serving
 from tests.unit.workshop.checkpoints import TINY, Recipe, write_checkpoint
+from trivet.transport.options import Transport
 from trivet_backends.workshop.build import build
 from trivet_backends.workshop.checkpoint import read_checkpoint
 from trivet_backends.workshop.inspection import NumpyInspect
@@ -26,6 +27,12 @@ PUPPY = "The puppy chewed my shoe."
 OTHERS = ["A young dog bit my slipper.", "Stocks fell when the bank raised its rates."]
 TOPICS = ["cooking", "astronomy", "sport"]
 PROBE = "The probe passed within a thousand miles of the moons of Saturn."
+
+
+@pytest.fixture(scope="module")
+def transport() -> Transport:
+    """One is enough: vectors are looked at. The RPCs run on each over a model that echoes."""
+    return Transport.GRPCIO
 
 
 @pytest.fixture

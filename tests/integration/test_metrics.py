@@ -23,6 +23,7 @@ from tests.harness.dashboards import DASHBOARDS, load, names, queries
 from tests.harness.repositories import add_model, fake_config, pipeline_config
 from tests.harness.server import ServerProcess, serving
 from trivet.telemetry.metrics import METRICS, Kind
+from trivet.transport.options import Transport
 from trivet_client import Client
 
 METRICS_FLAG = "--metrics-port=0"
@@ -121,7 +122,7 @@ def infer(client: triton.InferenceServerClient, model: str, *values: float, rows
 
 
 @pytest.fixture(scope="module")
-def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watch(tmp_path_factory: pytest.TempPathFactory, transport: Transport) -> Iterator[Watched]:
     repository = tmp_path_factory.mktemp("watched")
     add_model(repository, "echo")
     add_model(repository, "cached", fake_config(more="response_cache { enable: true }"))
@@ -137,8 +138,9 @@ def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     limited = "instance_group { count: 1 rate_limiter { resources { name: 'R1' count: 1 } } }"
     add_model(repository, "limited", fake_config(more=limited))
     flags = ("--cache-config=local,size=100000", "--model-control-mode=explicit")
+    on = f"--transport={transport}"
     loads = [f"--load-model={path.name}" for path in repository.iterdir()]
-    with watched(repository, *flags, *loads, "--rate-limit=execution_count") as watch:
+    with watched(repository, *flags, *loads, "--rate-limit=execution_count", on) as watch:
         yield watch
 
 

@@ -11,13 +11,11 @@ from tests.harness.transports import serving_on
 from trivet.transport.options import Transport
 
 
-@pytest.fixture(autouse=True, params=Transport)
-def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+@pytest.fixture(autouse=True)
+def _on_transport(transport: Transport) -> Iterator[None]:
     """Every test runs on every transport, and finds no difference."""
-    if request.param is Transport.H2CORN:
-        pytest.importorskip("h2corn")
-    with serving_on(request.param) as chosen:
-        yield chosen
+    with serving_on(transport):
+        yield
 
 
 @pytest.fixture

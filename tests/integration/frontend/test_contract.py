@@ -21,6 +21,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.harness.repositories import add_model, fake_config
 from tests.harness.server import ServerProcess, serving
+from trivet.transport.options import Transport
 from trivet_protos.generated import grpc_service_pb2 as pb
 from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceAsyncStub
 
@@ -36,7 +37,9 @@ HELD = 4  # requests that must wait before one is taken: one or two wait for eve
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, transport: Transport
+) -> Iterator[ServerProcess]:
     repository = tmp_path_factory.mktemp("repository")
     add_model(repository, "echo", fake_config(batching=""))
     add_model(repository, "two", fake_config(batching="", more=TWO))
@@ -49,7 +52,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     log = tmp_path_factory.mktemp("log") / "stderr.log"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITONSERVER_DELAY_SCHEDULER", str(HELD))
-        with serving(repository, "--exit-on-error=false", log=log) as process:
+        flags = ("--exit-on-error=false", f"--transport={transport}")
+        with serving(repository, *flags, log=log) as process:
             yield process
 
 
@@ -306,7 +310,7 @@ async def test_a_full_queue_refuses_and_who_leaves_makes_room(
     stub: GRPCInferenceServiceAsyncStub, ends: str
 ) -> None:
     await wait_for(stub, grpc.StatusCode.DEADLINE_EXCEEDED)  # nobody waits there
-    first = stub.ModelInfer(waiting(), timeout=0.5 if ends == "deadline" else 60)
+    first = stub.ModelInfer(waiting(), timeout=2 if ends == "deadline" else 60)
     leaving = asyncio.create_task(status_of(first))
     await wait_for(stub, grpc.StatusCode.UNAVAILABLE)
     if ends == "cancelled":

@@ -16,12 +16,14 @@ import tritonclient.grpc.aio as triton_aio
 import trivet_client
 from tests.harness.repositories import add_model, fake_config
 from tests.harness.server import ServerProcess, serving
+from trivet.transport.options import Transport
 from trivet_client import InferRequest, InferResult
 from trivet_protos.generated import grpc_service_pb2 as pb
 from trivet_protos.generated.grpc_service_pb2_grpc import GRPCInferenceServiceAsyncStub
 
 Stream = grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResponse]
 
+OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)  # grpc would share one among channels
 ENDLESS = 2**31 - 1
 DECOUPLED = "model_transaction_policy { decoupled: true }"
 SHAPED = """
@@ -35,7 +37,9 @@ REPEAT = f'{DECOUPLED} input {{ name: "COUNT" data_type: TYPE_INT32 dims: [ 1 ] 
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, transport: Transport
+) -> Iterator[ServerProcess]:
     """Models that answer as often as the input COUNT says, and others.
 
     "repeat" knows its last answer, "ignorant" does not; "duo" has two instances; "broken" fails
@@ -51,7 +55,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     add_model(repository, "broken", broken)
     add_model(repository, "shaped", SHAPED)
     add_model(repository, "echo")
-    with serving(repository, log=tmp_path_factory.mktemp("log") / "stderr.log") as process:
+    log = tmp_path_factory.mktemp("log") / "stderr.log"
+    with serving(repository, f"--transport={transport}", log=log) as process:
         yield process
 
 
@@ -154,7 +159,21 @@ async def test_cancelling_in_the_middle_frees_the_instance(
 async def test_a_client_that_never_reads_harms_nobody_else(
     server: ServerProcess, stub: GRPCInferenceServiceAsyncStub
 ) -> None:
-    async with grpc.aio.insecure_channel(server.address) as own:
+    await check_that_nobody_waits_for_the_deaf(server, stub, [OWN_CONNECTION])
+
+
+# An unread stream of h2corn holds up the others of its connection.
+@pytest.mark.parametrize("transport", [Transport.GRPCIO], indirect=True)
+async def test_a_stream_that_is_never_read_harms_no_other_of_its_connection(
+    server: ServerProcess, stub: GRPCInferenceServiceAsyncStub
+) -> None:
+    await check_that_nobody_waits_for_the_deaf(server, stub, [])
+
+
+async def check_that_nobody_waits_for_the_deaf(
+    server: ServerProcess, stub: GRPCInferenceServiceAsyncStub, options: list[tuple[str, int]]
+) -> None:
+    async with grpc.aio.insecure_channel(server.address, options) as own:
         deaf = GRPCInferenceServiceAsyncStub(own).ModelStreamInfer()
         await deaf.write(asked("duo", "a", ENDLESS, size=100_000))
         before_mb = server.rss_mb

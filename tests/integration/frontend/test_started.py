@@ -15,6 +15,7 @@ import tritonclient.grpc.aio as triton_aio
 from tests.harness.frontend import echo_model, run_server
 from tests.harness.repositories import add_model, fake_config, pipeline_config
 from tests.harness.server import serving
+from trivet.transport.options import Transport
 
 LABELLED = 'output { name: "OUT" data_type: TYPE_FP32 dims: [ -1 ] label_filename: "labels.txt" }'
 
@@ -24,12 +25,12 @@ def labelled(config: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, transport: Transport) -> Path:
     return tmp_path_factory.mktemp("served")
 
 
 @pytest.fixture(scope="module")
-def client(folder: Path) -> Iterator[triton.InferenceServerClient]:
+def client(folder: Path, transport: Transport) -> Iterator[triton.InferenceServerClient]:
     repository = folder / "repository"
     repository.mkdir()
     echo = add_model(repository, "echo", labelled(fake_config()))
@@ -38,6 +39,7 @@ def client(folder: Path) -> Iterator[triton.InferenceServerClient]:
     (pipe / "labels.txt").write_text("one\ntwo\n")
     add_model(repository, "unlabelled", labelled(fake_config()))
     flags = [
+        f"--transport={transport}",
         "--exit-on-error=false",
         f"--trace-config=triton,file={folder / 'traces.json'}",
         "--trace-config=level=TIMESTAMPS",

@@ -15,6 +15,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.harness.repositories import add_model, fake_config
 from tests.harness.server import ServerProcess, serving
+from trivet.transport.options import Transport
 
 DEADLY = 666.0
 THREE = "instance_group { count: 3 }"
@@ -28,7 +29,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Iterator[ServerProcess]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, log: Path, transport: Transport
+) -> Iterator[ServerProcess]:
     """Models that 666 kills; of "last" and of "mayfly", which has three, no more can be made."""
     repository = tmp_path_factory.mktemp("repository")
     add_model(repository, "two", fake_config(more=TWO, die=DEADLY, delay_us=2_000))
@@ -37,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Iterator[Serv
     add_model(repository, "stream", fake_config(more=decoupled, die=DEADLY))
     add_model(repository, "sequence", fake_config(batching=SEQUENCES, die=DEADLY))
     add_model(repository, "mayfly", fake_config(more=THREE, die=DEADLY, instances_in_all=3))
-    with serving(repository, log=log) as process:
+    with serving(repository, f"--transport={transport}", log=log) as process:
         yield process
 
 

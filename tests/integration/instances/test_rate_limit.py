@@ -15,6 +15,7 @@ import tritonclient.grpc as triton
 
 from tests.harness.repositories import add_model, fake_config
 from tests.harness.server import ServerProcess, serving
+from trivet.transport.options import Transport
 
 DELAY_US = 20_000
 
@@ -34,12 +35,14 @@ def write(repository: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, transport: Transport
+) -> Iterator[ServerProcess]:
     repository = tmp_path_factory.mktemp("repository")
     write(repository)
-    flags = ("--rate-limit=execution_count", "--rate-limit-resource=R1:3")
+    limits = ("--rate-limit=execution_count", "--rate-limit-resource=R1:3")
     log = tmp_path_factory.mktemp("log") / "stderr.log"
-    with serving(repository, *flags, log=log) as process:
+    with serving(repository, *limits, f"--transport={transport}", log=log) as process:
         yield process
 
 

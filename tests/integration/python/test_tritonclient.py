@@ -21,6 +21,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.harness.server import ServerProcess, serving
 from tests.integration.python import models
+from trivet.transport.options import Transport
 
 SWITCHED_ON = "--allow-python-backend=true"
 
@@ -38,8 +39,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(repository: Path, log: Path) -> Iterator[ServerProcess]:
-    with serving(repository, SWITCHED_ON, log=log) as process:
+def server(repository: Path, log: Path, transport: Transport) -> Iterator[ServerProcess]:
+    with serving(repository, SWITCHED_ON, f"--transport={transport}", log=log) as process:
         yield process
 
 

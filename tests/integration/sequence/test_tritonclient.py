@@ -15,6 +15,7 @@ import tritonclient.grpc as triton
 
 from tests.harness.accumulator import add_accumulator
 from tests.harness.server import serving
+from trivet.transport.options import Transport
 
 MODELS: dict[str, dict[str, Any]] = {
     "direct": {"rows": 3, "strategy": "direct { }", "id_type": "TYPE_UINT64"},
@@ -38,10 +39,10 @@ def write(repository: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory, transport: Transport) -> Iterator[str]:
     repository = tmp_path_factory.mktemp("sequences")
     write(repository)
-    with serving(repository) as server:
+    with serving(repository, f"--transport={transport}") as server:
         yield server.address
 
 
