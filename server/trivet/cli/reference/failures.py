@@ -25,7 +25,7 @@ FAILURES = (
     Failure(
         Code.CANCELLED,
         "the caller left",
-        "none; if it was slow, see where its time goes (below: spans)",
+        "none; if it was slow, see where its time goes ([spans](#spans))",
         ("CallerLeft",),
     ),
     Failure(
@@ -121,7 +121,8 @@ FAILURES = (
     Failure(
         Code.UNAVAILABLE,
         "more is under way than the server or the model takes",
-        "come back after the RetryInfo that is with it; below: overload",
+        "come back after the RetryInfo that is with it;"
+        " [what to set](OPERATING.md#when-it-is-too-much)",
         ("Overloaded", "QueueFull"),
     ),
     Failure(

@@ -66,6 +66,13 @@ def test_every_event_that_is_logged_is_told_with_its_level() -> None:
     assert len(EVENTS) == len({event.name for event in EVENTS})
 
 
+def test_every_module_calls_its_log_by_the_name_that_is_looked_for() -> None:
+    paths = [path for folder in PACKAGES.values() for path in folder.rglob("*.py")]
+    named = re.compile(r"^(\w+) = logging\.getLogger", re.MULTILINE)
+    names = {name for path in paths for name in named.findall(path.read_text(encoding="utf-8"))}
+    assert names == {"log"}
+
+
 def test_whatever_is_wrong_has_a_cure() -> None:
     fine = {"instance_replaced"}
     assert {
