@@ -158,6 +158,6 @@ EXITS = (
         "wrong use, or a faulty file or setting: each fault is a line `trivet: error: WHERE: WHAT;"
         " CURE`. Also if a model cannot be loaded, unless --exit-on-error=false",
     ),
-    (INTERRUPTED, "interrupted before it had begun (Ctrl-C)"),
+    (INTERRUPTED, "interrupted (Ctrl-C); a server that has begun ends with 0"),
     (PIPE_CLOSED, "who read its output is gone"),
 )

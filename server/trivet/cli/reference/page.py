@@ -52,8 +52,8 @@ _EVENTS = """\
 ## Log
 
 A line is time, level, event, and `key=value`; with `--log-format=json` an object. A line that is
-written for a traced request has its `trace_id` and `span_id`. What brings an event is logged once,
-not with each request. What hides a bug has a traceback.
+written for a traced request has its `trace_id` and `span_id`. Requests are not logged, but for
+those whose model raised; what lasts is logged when it begins and when it ends.
 """
 
 _METRICS = """\
