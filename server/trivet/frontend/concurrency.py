@@ -63,12 +63,11 @@ async def answer_stream(
                 await room.acquire()
                 ready.put_nowait(one)
 
-    async def measured(answering: Coroutine[Any, Any, bytes]) -> bytes:
-        made = await answering
-        window.made(len(made))
-        return made
-
-    def leave_in_order(_: _Answering) -> None:
+    def leave(task: _Answering) -> None:
+        if not task.cancelled() and not task.exception() and (made := task.result()):
+            window.made(len(made))
+        if not in_order:
+            ready.put_nowait(task)
         while ordered and ordered[0].done():
             ready.put_nowait(ordered.popleft())
 
@@ -78,10 +77,10 @@ async def answer_stream(
             task = asyncio.create_task(pass_on(answering))
             task.add_done_callback(ready.put_nowait)
         else:
-            task = asyncio.create_task(measured(answering))
+            task = asyncio.create_task(answering)
             if in_order:
                 ordered.append(task)
-            task.add_done_callback(leave_in_order if in_order else ready.put_nowait)
+            task.add_done_callback(leave)
         running.add(task)
 
     async def read() -> None:
