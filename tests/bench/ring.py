@@ -93,7 +93,7 @@ def serve_echo(fd: int, *fds: int) -> None:
     """The other process."""
     _, (sending, receiving) = ends(memoryview(mmap.mmap(fd, 2 * SIZE)), list(fds))
     while message := receiving.receive():
-        sending.send([message])
+        sending.send([memoryview(message)])
 
 
 def best_us(run: Callable[[], object]) -> float:
