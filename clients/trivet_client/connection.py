@@ -42,8 +42,9 @@ class Connection:
             # A server that is just starting is found a tenth of a second after it listens, instead
             # of after grpc's one to several seconds.
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 5_000),
+            # In spite of its name: how long a connection may take, TLS included.
+            ("grpc.min_reconnect_backoff_ms", 10_000),
         ]
         if is_loopback(self.address):
             # grpc would send even this through the proxy of the environment, which cannot know it.
