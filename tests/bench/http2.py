@@ -28,7 +28,7 @@ def _text(text: bytes) -> bytes:
     return bytes((len(text),)) + text
 
 
-def _head(path: str) -> bytes:
+def head_of(path: str) -> bytes:
     """The headers of a call, none of them in HPACK's dynamic table."""
     return b"".join(
         (
@@ -87,11 +87,19 @@ class Connection:
             self._ends.add(stream)
         self._fill(stream)
 
-    def turn(self) -> None:
-        """Send what may be sent, and take what has come; waits for something to come."""
+    def fileno(self) -> int:
+        """For whoever waits for several of them."""
+        return self._socket.fileno()
+
+    def flush(self) -> None:
+        """Send what may be sent."""
         if self._out:
             self._socket.sendall(b"".join(self._out))
             self._out.clear()
+
+    def turn(self) -> None:
+        """Send what may be sent, and take what has come; waits for something to come."""
+        self.flush()
         came = self._socket.recv(1 << 20)
         if not came:
             raise ConnectionError("the server closed the connection")
@@ -170,7 +178,7 @@ def unary(
 
     answer_bytes: what each answer must at least have.
     """
-    head, body, ended, sizes = _head(path), framed(message), 0, dict[int, int]()
+    head, body, ended, sizes = head_of(path), framed(message), 0, dict[int, int]()
     until = time.perf_counter() + s
 
     with Connection(address) as connection:
@@ -201,7 +209,7 @@ def unary(
 
 def latencies_s(address: str, path: str, message: bytes, calls: int) -> list[float]:
     """One caller, one call after the other: seconds of each."""
-    head, body, times = _head(path), framed(message), list[float]()
+    head, body, times = head_of(path), framed(message), list[float]()
     with Connection(address) as connection:
         ended = 0
 
@@ -224,7 +232,7 @@ def streamed(address: str, path: str, message: bytes, in_flight: int, s: float) 
     body, answered, sent, ended = framed(message), 0, in_flight, False
     until, unread = time.perf_counter() + s, b""
     with Connection(address) as connection:
-        stream = connection.open(_head(path))
+        stream = connection.open(head_of(path))
 
         def on_data(_: int, data: bytes) -> None:
             nonlocal unread, answered, sent
