@@ -42,7 +42,7 @@ examples:
 exit status: 0 done; 1 failed; 2 wrong use or a faulty file; 130 interrupted.
 
 `trivet COMMAND --help` explains a command. README.md begins at the beginning;
-server/ARCHITECTURE.md shows how the server is built.
+server/OPERATING.md is for whoever runs a server, server/ARCHITECTURE.md shows how it is built.
 """
 
 
