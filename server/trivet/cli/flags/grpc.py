@@ -43,7 +43,7 @@ FLAGS = (
         parse=transport,
         default=_OPTIONS.transport,
         help="the library that speaks HTTP/2: grpcio, or h2corn, which takes a fraction of the CPU"
-        " per call, reads certificates only at the start, and knows neither connection age nor ping"
+        " per call, and knows neither connection age nor ping"
         " strikes (default: %(default)s)",
     ),
     Flag(
