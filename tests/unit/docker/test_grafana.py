@@ -48,6 +48,18 @@ def test_every_query_asks_for_what_there_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
+def test_a_share_of_failures_is_zero_while_there_are_none(path: Path) -> None:
+    """A status is counted from its first request on; before, there is nothing to divide."""
+    shares = [
+        expression
+        for _, expression, _ in queries(load(path))
+        if re.search(r'code!="OK"\}.*\) / ', expression)
+    ]
+    assert shares
+    assert all(" or vector(0)) / " in expression for expression in shares)
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
 def test_panels_have_names_and_places_of_their_own(path: Path) -> None:
     panels = load(path)["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
