@@ -7,9 +7,12 @@ import threading
 
 _SHOWN = 200
 
+# That it tries no more, which is no cause: the try before told that.
+_NO_CAUSE = ("Shutdown in progress", "due to timeout, max retries or shutdown")
+
 
 class LastWord(logging.Handler):
-    """What the SDK said last in this thread; nothing of it goes to the log by itself.
+    """What the SDK said last of a cause in this thread; nothing of it goes to the log by itself.
 
     Each kind of data is sent by a thread of its own, and one's failure is not the other's.
     """
@@ -23,7 +26,9 @@ class LastWord(logging.Handler):
         return getattr(self._of_thread, "text", "unknown")
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._of_thread.text = record.getMessage()[:_SHOWN]
+        said = record.getMessage()[:_SHOWN]
+        if not any(words in said for words in _NO_CAUSE):
+            self._of_thread.text = said
 
     def listen(self) -> None:
         """Take over the SDK's log, in the whole process."""
