@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-_SHOWN = 200
+_SHOWN = 400  # the cause stands at the end
 
 # That it tries no more, which is no cause: the try before told that.
 _NO_CAUSE = ("Shutdown in progress", "due to timeout, max retries or shutdown")
