@@ -36,7 +36,10 @@ async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
             await asyncio.gather(*(post.begin() for post in posts))
             yield theirs.port if options.socket_path is None else 0
         finally:
-            await asyncio.gather(*(post.leave() for post in posts))
+            # One after the other: callers of one come to the next, whose door must not be closing
+            # just then, since grpc cancels what reaches a server that is.
+            apart_s = 2 * options.closing_s
+            await asyncio.gather(*(post.leave(place * apart_s) for place, post in enumerate(posts)))
 
 
 class _Post:
@@ -58,8 +61,8 @@ class _Post:
             raise InvalidConfig([Fault("--frontend-processes", what, cure)]) from None
         self._keeping = asyncio.create_task(self._keep(process))
 
-    async def leave(self) -> None:
-        """Let it answer what its callers have asked, within the options' grace."""
+    async def leave(self, after_s: float) -> None:
+        """Let it take leave then, and answer what was asked within the options' grace."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait((self._keeping,))
@@ -67,6 +70,7 @@ class _Post:
         if process is None:
             return
         if process.is_serving:
+            await asyncio.sleep(after_s)
             process.stop()
             within_s = self._options.closing_s + self._options.grace_s + _MARGIN_S
             try:
