@@ -16,6 +16,7 @@ from trivet.frontend.access_rules import Group, rule_of
 from trivet.frontend.method import Call, Method, Methods, Unary, UnaryHandler
 from trivet.frontend.text_tasks.table import TASKS
 from trivet.frontend.unfolding import first_text
+from trivet.frontend.window import Unread
 from trivet.repository.registry import Registry
 from trivet.telemetry.failures import Reason
 
@@ -75,6 +76,7 @@ class Admission:
         self._limits = limits or AdmissionLimits()
         self._of_model: dict[str, int] = {}  # no model of which nothing is under way
         self.load = Load()
+        self.unread = Unread()  # answers of streams
 
     def let_in(self, model: str, size: int) -> Place:
         """Count a request while a `with` of this runs.

@@ -15,7 +15,7 @@ from typing import Any
 
 from trivet.errors import Draining
 from trivet.frontend.method import Answers
-from trivet.frontend.window import Window
+from trivet.frontend.window import Unread, Window
 from trivet.scheduling.many import MAX_IN_FLIGHT
 
 # Answers of one call's generators that wait to be written. What a caller does not read stays with
@@ -37,6 +37,7 @@ async def answer_stream(
     in_order: bool,
     draining: asyncio.Event,
     limit: int = MAX_IN_FLIGHT,
+    unread: Unread | None = None,
 ) -> Answers:
     """Answer each message as soon as it comes, while others are still being answered.
 
@@ -44,7 +45,8 @@ async def answer_stream(
     in_order: single answers leave in the order of the messages, else as they are ready; those of a
     generator leave as they come and wait for nobody.
     limit: messages read and not yet answered, fewer where answers are large (`Window`); at the
-    limit no more are read, and the transport's flow control holds the caller back.
+    limit no more are read, and the transport's flow control holds the caller back. unread: what
+    streams hold together.
 
     Ends when all messages are answered. An exception of `answer` ends the stream with it. When
     `draining` is set, it reads on until the caller is quiet for a moment, answers all that, and
@@ -53,7 +55,7 @@ async def answer_stream(
     running: set[_Answering] = set()
     ordered: deque[_Answering] = deque()  # those whose answers have to leave in this order
     ready: asyncio.Queue[_Answering | bytes | None] = asyncio.Queue()
-    window = Window(limit)
+    window = Window(limit, unread)
     room = asyncio.Semaphore(_UNREAD)
     count = 0  # of messages read
 
@@ -114,7 +116,7 @@ async def answer_stream(
                 if one is not None:
                     yield one
                 running.discard(item)
-                window.leave()
+                window.leave(len(one) if one is not None else 0)
         if reader.cancelled():
             raise Draining(
                 f"the server is draining; it answered the first {count} of this stream's messages,"
@@ -123,6 +125,7 @@ async def answer_stream(
         reader.result()
     finally:
         await _end(reader, drained, *running)
+        window.close()
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

@@ -87,6 +87,7 @@ class Inference:
             in_order=True,
             draining=self._draining,
             limit=self._max_in_flight,
+            unread=self._admission.unread,
         )
 
     def _streamed(

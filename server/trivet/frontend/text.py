@@ -95,7 +95,12 @@ class Text:
             return bytes(answer.SerializeToString())
 
         return answer_stream(
-            messages, answer, in_order=False, draining=self._draining, limit=self._max_in_flight
+            messages,
+            answer,
+            in_order=False,
+            draining=self._draining,
+            limit=self._max_in_flight,
+            unread=self._admission.unread,
         )
 
     def _read(self, task: Task[I, R], message: bytes) -> tuple[Any, Sequence[I]]:

@@ -7,8 +7,10 @@ of the answers before tell how much that will be.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 ANSWER_BYTES = 64 << 20  # of all answers of a stream that wait to be written
+ALL_ANSWER_BYTES = 256 << 20  # of those of all streams together
 UNKNOWN = 64  # messages under way while no answer has told its size
 
 
@@ -22,12 +24,25 @@ def width(limit: int, largest: int | None) -> int:
     return max(1, min(limit, ANSWER_BYTES // max(1, largest)))
 
 
+@dataclass(slots=True)
+class Unread:
+    """What is ready and not yet written, of all streams that share it."""
+
+    size: int = 0  # bytes
+
+
 class Window:
     """Lets messages in one after another. For one reader; touched from the event loop only."""
 
-    def __init__(self, limit: int) -> None:
-        """limit: messages under way, whatever their size."""
+    def __init__(self, limit: int, unread: Unread | None = None) -> None:
+        """limit: messages under way, whatever their size.
+
+        unread: of all streams. Where that is too much, each has one message under way, so that
+        those who read still get on.
+        """
         self._limit = limit
+        self._all = unread or Unread()
+        self._unread = 0
         self._largest: int | None = None
         self._width = width(limit, None)
         self._under_way = 0
@@ -36,7 +51,8 @@ class Window:
     @property
     def is_full(self) -> bool:
         """Whether the next message has to wait."""
-        return self._under_way >= self._width
+        most = self._width if self._all.size <= ALL_ANSWER_BYTES else 1
+        return self._under_way >= most
 
     async def enter(self) -> None:
         """Wait for a place, and take it."""
@@ -45,14 +61,24 @@ class Window:
             await self._moved.wait()
         self._under_way += 1
 
-    def leave(self) -> None:
-        """A message is answered, and the answer written."""
+    def leave(self, size: int = 0) -> None:
+        """A message is answered, and its answer of so many bytes written."""
         self._under_way -= 1
+        self._hold(-size)
         self._moved.set()
 
     def made(self, size: int) -> None:
         """An answer of so many bytes is ready to be written."""
+        self._hold(size)
         if self._largest is None or size > self._largest:
             self._largest = size
             self._width = width(self._limit, size)
             self._moved.set()
+
+    def close(self) -> None:
+        """The stream is over; what was not written is gone."""
+        self._hold(-self._unread)
+
+    def _hold(self, size: int) -> None:
+        self._unread += size
+        self._all.size += size

@@ -17,12 +17,14 @@ from tests.harness.http2 import Peer
 from tests.harness.repositories import add_model
 from tests.harness.server import ServerProcess, serving
 from tests.harness.transports import serving_on
+from trivet.frontend.window import ANSWER_BYTES
 from trivet.transport.options import Transport
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 SIZE = 1 << 20  # elements of an answer: 4 MiB, of a request of some bytes
 REQUESTS = 40
+ANSWERED = ANSWER_BYTES // (4 * SIZE) - 1  # at least, before the window is full of answers
 SECONDS = 30
 
 # One instance: who holds it holds up everybody.
@@ -74,7 +76,7 @@ async def test_a_stream_that_is_never_read_holds_up_nobody_and_takes_what_it_ask
     await peer.send(*call)  # its windows stay at 64 KiB: not one answer fits
     with triton.InferenceServerClient(server.address) as client:
         async with asyncio.timeout(SECONDS):
-            while answered(client) < REQUESTS:  # its answers wait, and the instance does not
+            while answered(client) < ANSWERED:  # its answers wait, and the instance does not
                 await asyncio.sleep(0.01)
         given = triton.InferInput("IN", [1], "INT64")
         given.set_data_from_numpy(np.array([3]))
@@ -92,13 +94,14 @@ async def test_what_it_left_unread_is_gone_when_it_leaves(server: ServerProcess)
     port = int(server.address.rpartition(":")[2])
     with triton.InferenceServerClient(server.address) as client:
         kept_mb = []
-        for round_ in range(1, 5):
+        for _ in range(4):
+            before = answered(client)
             peer = await Peer.connect(port)
             call = [http2.headers(STREAM, 1)]
             call += [http2.frame(http2.DATA, 0, 1, asked()) for _ in range(REQUESTS)]
             await peer.send(*call)
             async with asyncio.timeout(SECONDS):
-                while answered(client) < round_ * REQUESTS:
+                while answered(client) < before + ANSWERED:
                     await asyncio.sleep(0.01)
             peer.abort()
             kept_mb.append(server.rss_mb)

@@ -6,7 +6,14 @@ import asyncio
 
 import pytest
 
-from trivet.frontend.window import ANSWER_BYTES, UNKNOWN, Window, width
+from trivet.frontend.window import (
+    ALL_ANSWER_BYTES,
+    ANSWER_BYTES,
+    UNKNOWN,
+    Unread,
+    Window,
+    width,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +67,31 @@ async def test_who_waits_gets_in_when_a_message_leaves_or_the_window_widens() ->
         assert not waiting.done()
         moves(window)
         await waiting
+
+
+async def test_while_all_streams_hold_too_much_each_has_one_message_under_way() -> None:
+    unread = Unread()
+    greedy, modest = Window(100, unread), Window(100, unread)
+    greedy.made(1)
+    assert await entered(greedy) == 100
+    for _ in range(100):
+        greedy.made(ALL_ANSWER_BYTES // 90)
+    assert await entered(modest) == 1
+    modest.leave()
+    assert await entered(modest) == 1
+    greedy.close()
+    assert unread.size == 0
+    modest.made(1)
+    assert await entered(modest) == 99
+
+
+async def test_what_was_written_counts_no_more() -> None:
+    unread = Unread()
+    window = Window(10, unread)
+    await entered(window)
+    window.made(500)
+    window.made(70)
+    window.leave(500)
+    assert unread.size == 70
+    window.close()
+    assert unread.size == 0
