@@ -74,7 +74,7 @@ class App:
             if answering is None:
                 raise unknown_method(scope["path"])
             check_encoding(encoding)
-            call = _call(scope, headers.get(b"grpc-timeout"))
+            call = _call(scope, headers)
         except ServeError as error:
             await answer.refuse(error)
             return
@@ -120,11 +120,13 @@ class App:
         return messages, WebAnswer(send, packing, web, gzip=compresses)
 
 
-def _call(scope: HTTPScope, timeout: bytes | None) -> H2cornCall:
+def _call(scope: HTTPScope, headers: dict[bytes, bytes]) -> H2cornCall:
     """Raises ServeError for a time that cannot be read."""
+    timeout = headers.get(b"grpc-timeout")
     if timeout is None:
-        return H2cornCall(scope, None)
-    return H2cornCall(scope, asyncio.get_running_loop().time() + metadata.seconds(timeout))
+        return H2cornCall(scope, headers, None)
+    now_s = asyncio.get_running_loop().time()
+    return H2cornCall(scope, headers, now_s + metadata.seconds(timeout))
 
 
 def _answering(name: str, method: Method) -> _Answering:

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 class H2cornCall:
     """What a method is lent; everything is looked up only when asked for."""
 
-    __slots__ = ("_scope", "deadline_s", "trailers")
+    __slots__ = ("_headers", "_scope", "deadline_s", "trailers")
 
-    def __init__(self, scope: HTTPScope, deadline_s: float | None) -> None:
-        """deadline_s: on the loop's clock; None without one."""
+    def __init__(
+        self, scope: HTTPScope, headers: Mapping[bytes, bytes], deadline_s: float | None
+    ) -> None:
+        """headers: the last value of each. deadline_s: on the loop's clock; None without one."""
         self._scope = scope
+        self._headers = headers
         self.deadline_s = deadline_s
         self.trailers: Sequence[tuple[str, str | bytes]] = ()
 
@@ -28,9 +31,8 @@ class H2cornCall:
         return metadata.read(self._scope["headers"])
 
     def header(self, name: str) -> str | bytes | None:
-        wanted = name.encode()
-        found = [header for header in self._scope["headers"] if header[0] == wanted]
-        return metadata.read(found).get(name) if found else None
+        value = self._headers.get(wanted := name.encode())
+        return None if value is None else metadata.read([(wanted, value)]).get(name)
 
     @property
     def time_left_s(self) -> float | None:
