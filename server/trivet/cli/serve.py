@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds that an instance's thread may keep the interpreter while the event loop wants it. At
-# Python's 5 ms, health and refusals under overload took up to twice as long (p99).
-_SWITCH_S = 0.0005
-
 HOLD = "TRITONSERVER_DELAY_SCHEDULER"  # for test suites; a variable, as they set it already
 
 NAME = "serve"
@@ -150,9 +146,10 @@ def _hold_until(environment: Mapping[str, str]) -> int:
 
 
 async def _serve(config: ServerConfig) -> int:
+    from trivet import interpreter
     from trivet.app import running
 
-    sys.setswitchinterval(_SWITCH_S)
+    interpreter.set_up()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from trivet import interpreter
 from trivet.errors import InvalidConfig
 from trivet.transport.options import Options
 from trivet.transport.processes import frames
@@ -33,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[ToOwner()], force=True)
     # The owner is who started us, and may say anything; what we tell him is never unpickled.
     options, names = pickle.load(sys.stdin.buffer)
+    interpreter.set_up()
     threading.Thread(target=_end_with_the_owner, name="lifeline", daemon=True).start()
     memory_fd, *eventfds = map(int, argv)
     memory = memoryview(mmap.mmap(memory_fd, 2 * RING_BYTES))
