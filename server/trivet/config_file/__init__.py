@@ -1,7 +1,8 @@
 """config.pbtxt, Triton's format, to `ModelConfig` and back. All faults of a file are told at once.
 
-`text` parses, `served` refuses what is not served yet, `reader` reads (with `batching`, `ensemble`,
-`ragged` and `reshape`), `writer` writes, `backends` tells the backend.
+`text` parses, `enums` refuses numbers that stand for nothing, `served` what is not served yet;
+`reader` reads (with `batching`, `ensemble`, `ragged` and `reshape`), `writer` writes, `backends`
+tells the backend.
 """
 
 from trivet.config_file.as_json import to_json

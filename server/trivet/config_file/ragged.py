@@ -24,10 +24,6 @@ def batch_inputs(message: pb.ModelConfig, where: str, faults: Faults) -> tuple[B
     told = []
     for index, entry in enumerate(message.batch_input):
         at = f"{where}: batch_input[{index}]"
-        if entry.kind not in pb.BatchInput.Kind.values():
-            known = ", ".join(kind.value for kind in BatchInputKind)
-            faults.add(f"{at}.kind", f"there is no kind {entry.kind}", f"write one of {known}")
-            continue
         datatype = wire_name(entry.data_type)
         if datatype not in DATATYPES:
             what = f"is {pb.DataType.Name(entry.data_type)}" if datatype else "is missing"
@@ -50,9 +46,6 @@ def batch_outputs(message: pb.ModelConfig, where: str, faults: Faults) -> tuple[
     told = []
     for index, entry in enumerate(message.batch_output):
         at = f"{where}: batch_output[{index}]"
-        if entry.kind not in pb.BatchOutput.Kind.values():
-            cure = "write BATCH_SCATTER_WITH_INPUT_SHAPE"
-            faults.add(f"{at}.kind", f"there is no kind {entry.kind}", cure)
         _check_targets(entry.target_name, at, "the output that is divided", faults)
         source = _source(entry.source_input, at, faults)
         told.append(BatchOutput(targets=tuple(entry.target_name), source=source))

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 
 from google.protobuf import text_format
 
+from trivet.config_file.enums import mend_numbers, stand_in, told_of_no_value
 from trivet.config_file.faults import Faults
 from trivet_protos.generated import model_config_pb2 as pb
 from trivet_protos.pool import POOL
@@ -45,7 +46,7 @@ def parse(text: str, where: str, faults: Faults) -> pb.ModelConfig | None:
     grown: dict[int, int] = {}  # line -> columns that mending has added to it so far
     for _ in range(_MAX_FAULTS):
         try:
-            return text_format.Parse(text, pb.ModelConfig(), descriptor_pool=POOL)
+            message = text_format.Parse(text, pb.ModelConfig(), descriptor_pool=POOL)
         except text_format.ParseError as error:
             line, column = error.GetLine() or 1, error.GetColumn() or 1
             # Faults come in the order of the text: all mending so far was left of this one.
@@ -60,6 +61,9 @@ def parse(text: str, where: str, faults: Faults) -> pb.ModelConfig | None:
         except ValueError as error:  # characters that cannot be encoded
             faults.add(where, f"not readable as text ({type(error).__name__})", "save it as UTF-8")
             return None
+        else:
+            mend_numbers(message, where, faults)
+            return message
     faults.add(where, "more faults follow", "mend these first")
     return None
 
@@ -95,8 +99,7 @@ def _told(what: str) -> tuple[str, str]:
         return f"there is no field '{match['name']}' in {message.name}", cure
     if match := _UNKNOWN_NAME.search(what):
         enum = POOL.FindEnumTypeByName(match["owner"])  # type: ignore[no-untyped-call]
-        names = [value.name for value in enum.values if "INVALID" not in value.name]
-        return f"there is no {enum.name} '{match['name']}'", f"write one of {', '.join(names)}"
+        return told_of_no_value(enum, match["name"])
     if match := _REPEATED.search(what):
         return f"'{match['name']}' is written twice", "keep one of them"
     if match := _SECOND_CHOICE.search(what):
@@ -137,7 +140,7 @@ def _stand_in(what: str, token: str) -> str | None:
     if _NO_BOOLEAN.search(what):
         return "false"
     if match := _UNKNOWN_NAME.search(what):
-        return "1" if match["owner"] == "inference.DataType" else "0"
+        return str(stand_in(match["owner"]))
     return None
 
 

@@ -284,3 +284,45 @@ def test_any_text_gives_a_config_or_faults(text: str) -> None:
     config = read_config(text, "m/config.pbtxt", "m", faults)
     assert (config is None) == (len(faults) > 0)
     assert all(fault.where.startswith("m/config.pbtxt") and fault.cure for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "what"),
+    [
+        (
+            "dynamic_batching { default_queue_policy { timeout_action: 7 } } max_batch_size: 1",
+            "dynamic_batching.default_queue_policy.timeout_action",
+            "there is no TimeoutAction 7; write one of REJECT, DELAY",
+        ),
+        (
+            "dynamic_batching { priority_levels: 1 default_priority_level: 1"
+            " priority_queue_policy { key: 1 value { timeout_action: 7 } } } max_batch_size: 1",
+            "dynamic_batching.priority_queue_policy[1].timeout_action",
+            "there is no TimeoutAction 7; write one of REJECT, DELAY",
+        ),
+        (
+            'sequence_batching { control_input { name: "S"'
+            " control { kind: 9 int32_false_true: [ 0, 1 ] } } }",
+            "sequence_batching.control_input[0].control[0].kind",
+            "there is no Kind 9; write one of CONTROL_SEQUENCE_START",
+        ),
+        ("instance_group { kind: 9 }", "instance_group[0].kind", "there is no Kind 9"),
+        (
+            'input { name: "A" data_type: 99 dims: [ 1 ] }',
+            "input[0].data_type",
+            "there is no DataType 99; write one of TYPE_BOOL",
+        ),
+        (
+            'input { name: "A" data_type: TYPE_FP32 dims: [ 1 ] } model_warmup { inputs {'
+            ' key: "A" value { data_type: 99 dims: [ 1 ] zero_data: true } } batch_size: 1 }',
+            'model_warmup[0].inputs["A"].data_type',
+            "there is no DataType 99",
+        ),
+    ],
+)
+def test_a_number_that_stands_for_no_value_is_one_fault(text: str, place: str, what: str) -> None:
+    faults = Faults()
+    assert read_config(text, "m/config.pbtxt", "m", faults) is None
+    told = [str(fault) for fault in faults]
+    assert len(told) == 1
+    assert told[0].startswith(f"m/config.pbtxt: {place}: {what}")
