@@ -183,7 +183,7 @@ class Control:
             if folder.name in self._demand.names and self._manager.serves(folder.name)
         }
         folders = {folder.name: folder for folder in looked.folders} | kept
-        return Snapshot(tuple(folder for _, folder in sorted(folders.items())), looked.broken)
+        return replace(looked, folders=tuple(folder for _, folder in sorted(folders.items())))
 
     def _own_folder(self, name: str, looked: Snapshot) -> ModelFolder | None:
         """The model's folder in the repositories. Raises NotPolled for one that cannot be read."""

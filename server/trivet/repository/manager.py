@@ -145,7 +145,10 @@ class Manager:
         return any(held.serving for held in self._held.get(name, {}).values())
 
     def show_idle(self, snapshot: Snapshot, names: Collection[str]) -> None:
-        """Show what is there and not asked for, and no more what is neither there nor served."""
+        """Show what is there and not asked for, what serves and cannot be seen, and no more what is
+        neither there nor served.
+        """
+        self._telling.away(snapshot.away)
         self._telling.clean_up(snapshot, names)
 
     def departing(self) -> Collection[Departure]:

@@ -122,6 +122,13 @@ class Registry:
                 entry.reason = reason
         self._announce()
 
+    def back(self, name: str, reason: str) -> None:
+        """Tell no more what `away` told."""
+        for entry in self._models.get(name, {}).values():
+            if entry.state is State.READY and entry.reason == reason:
+                entry.reason = ""
+        self._announce()
+
     def idle(self, name: str, reason: str) -> None:
         """Show a model that is there and that nobody has asked to load."""
         versions = self._models.setdefault(name, {})

@@ -22,7 +22,7 @@ class Telling:
         self._registry = registry
         self._logged: dict[tuple[str, int], str] = {}  # what the log was told last
         self._noted: set[str] = set()
-        self._away: set[str] = set()
+        self._away: Mapping[str, str] = {}  # models that serve on, and why they cannot be seen
         self._left_out: list[Fault] = []
         self._quiet = False
         self.faults: dict[str, list[Fault]] = {}  # by model; "" for what belongs to none
@@ -68,11 +68,13 @@ class Telling:
         self._registry.mended(name, version)
 
     def away(self, reasons: Mapping[str, Fault]) -> None:
-        """Models that serve on although their repository cannot be read."""
-        for name, fault in reasons.items():
-            self._registry.away(name, str(fault))
-        away = {str(fault) for fault in reasons.values()}
-        for reason in sorted(away - self._away):
+        """Models that serve on although their repository cannot be read; all others are back."""
+        away = {name: str(fault) for name, fault in reasons.items()}
+        for name in self._away.keys() - away.keys():
+            self._registry.back(name, self._away[name])
+        for name, reason in away.items():
+            self._registry.away(name, reason)
+        for reason in sorted(set(away.values()) - set(self._away.values())):
             log.error("repository_away", extra={"fault": reason})
         self._away = away
 

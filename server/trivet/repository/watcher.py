@@ -47,8 +47,8 @@ class Watcher:
         snapshot, self._still = settle(looked, self._still, self._clock.now_ns(), quiet_ns)
         if _is_same(snapshot, self._acted_on):
             return
-        self._acted_on = snapshot
         await self._manager.reconcile(snapshot)
+        self._acted_on = snapshot
 
 
 def _is_same(one: Snapshot, other: Snapshot) -> bool:

@@ -217,3 +217,24 @@ async def test_uploads_are_refused_unless_switched_on(tmp_path: Path, scratch: P
     with pytest.raises(Unimplemented, match="--allow-model-upload"):
         await control.load("echo", CONFIG, {"file:1/w": b""})
     assert not list(scratch.iterdir())
+
+
+async def test_a_repository_that_is_away_is_told_and_told_no_more_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_model(tmp_path / "one", "a")
+    add_model(tmp_path / "two", "b")
+    bed = Bed(tmp_path / "one", tmp_path / "two")
+    control = await started(bed, "a", "b")
+    (tmp_path / "one").rename(tmp_path / "gone")
+    for _ in range(2):
+        await control.refresh()
+    away = "READY repository 'one': there is no such model repository; served as it was last seen"
+    assert bed.index() == {"a/1": away, "b/1": "READY"}
+    assert [r.message for r in caplog.records].count("repository_away") == 1
+    await control.load("b")
+    assert bed.index() == {"a/1": away, "b/1": "READY"}
+    (tmp_path / "gone").rename(tmp_path / "one")
+    await control.refresh()
+    assert bed.index() == {"a/1": "READY", "b/1": "READY"}
+    await control.close()

@@ -137,6 +137,20 @@ async def test_a_look_that_fails_is_not_the_last(
         assert "repository_look_failed" in caplog.text
 
 
+async def test_a_change_that_could_not_be_acted_on_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = add_model(tmp_path, "echo")
+    async with watching(tmp_path) as bed:
+        (folder / "2").mkdir()
+        await look(bed)
+        with monkeypatch.context() as broken, pytest.raises(TypeError):
+            broken.setattr(bed.manager, "reconcile", None)
+            await look(bed, after_s=2)
+        await look(bed, after_s=10)
+        assert bed.opened == ["echo/1", "echo/2"]
+
+
 def later(folder: Path) -> None:
     """Wait until the file system's clock has moved on since all in a folder was written."""
     probe = folder.parent / ".probe"
