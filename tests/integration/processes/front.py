@@ -10,9 +10,11 @@ from typing import Any
 
 import grpc
 
+from trivet.clock import Clock
 from trivet.errors import Overloaded
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, ServerStream, Unary
 from trivet.transport.options import Options, Transport
+from trivet.transport.processes.supervisor import serving as supervised
 from trivet.transport.serving import serving
 
 MAX_MESSAGE = 5 << 20
@@ -120,9 +122,13 @@ class Front:
 
 
 @asynccontextmanager
-async def front(transport: Transport, **changes: Any) -> AsyncIterator[Front]:
+async def front(
+    transport: Transport, *, clock: Clock | None = None, **changes: Any
+) -> AsyncIterator[Front]:
+    """clock: says when a process hangs; None: as served by the command, on the system's."""
     settings = {"port": 0, "processes": 2, "closing_s": 0, "max_message_bytes": MAX_MESSAGE}
     seen = Seen()
     options = Options(transport=transport, **{**settings, **changes})  # type: ignore[arg-type]
-    async with serving(methods(seen), options) as port:
+    table = methods(seen)
+    async with supervised(table, options, clock) if clock else serving(table, options) as port:
         yield Front(port, seen)

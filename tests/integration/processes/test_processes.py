@@ -16,7 +16,9 @@ import pytest
 from tests.harness.processes import children_of, serves
 from tests.integration.processes.front import Front, front
 from trivet.errors import InvalidConfig
+from trivet.testing.clock import ManualClock
 from trivet.transport.options import Tls, Transport
+from trivet.transport.processes.heartbeat import EVERY_S, MOST_MISSED, SILENT_S
 
 FEWEST, MOST = 4, 64  # connections until each of two processes has one
 
@@ -90,6 +92,37 @@ async def test_one_that_is_killed_takes_its_own_connections_along_and_is_replace
     assert [(vars(r)["frontend_process"], vars(r)["why"]) for r in ended] == [
         (killed, "it was killed by SIGKILL")
     ]
+
+
+async def test_one_that_hangs_is_killed_and_replaced_and_one_that_answers_is_not(
+    transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "trivet.transport")
+    clock = ManualClock()
+    async with front(transport, clock=clock, processes=1) as served, AsyncExitStack() as stack:
+        caller = Caller(await stack.enter_async_context(served.channel()))
+        await served.seen.until(begun=1)
+        (hanging,) = children_of(os.getpid())
+        for _ in range(2 * MOST_MISSED):
+            await clock.advance(us=EVERY_S * 1_000_000)
+            assert await caller.ask() == b"xx"  # went the way of the question, and came after it
+        assert "frontend_process_ended" not in caplog.messages
+        os.kill(hanging, signal.SIGSTOP)
+        # It may have answered before it was stopped, and that is read after the first beat.
+        for _ in range(MOST_MISSED + 2):
+            await clock.advance(us=EVERY_S * 1_000_000)
+        await served.seen.until(cancelled=1)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await caller.waiting
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+        async with asyncio.timeout(20):
+            while "frontend_process_replaced" not in caplog.messages:
+                await asyncio.sleep(0.01)
+        async with served.channel() as channel:
+            assert await channel.unary_unary("/t/Echo")(b"on") == b"on"
+        assert hanging not in children_of(os.getpid())
+    (ended,) = [r for r in caplog.records if r.getMessage() == "frontend_process_ended"]
+    assert vars(ended)["why"] == f"it was ended, since it did not answer for {SILENT_S} s"
 
 
 async def test_signals_to_them_are_the_owners_matter(transport: Transport) -> None:

@@ -171,8 +171,8 @@ _FRONTEND_PROCESSES = (
     Event(
         "frontend_process_ended",
         Level.ERROR,
-        "a process that takes connections died, and its callers' connections with it; another"
-        " follows after `pause_s`",
+        "a process that takes connections died, or did not answer for 15 s and was killed, and"
+        " its callers' connections with it; another follows after `pause_s`",
         "see `why`, and what it printed before",
     ),
     Event(

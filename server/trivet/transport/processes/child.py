@@ -51,6 +51,8 @@ async def _serve(
     def on_frame(kind: int, number: int, data: bytes, at: int, end: int) -> None:
         if kind == Kind.STOP:
             stopped.set()
+        elif kind == Kind.BEAT:
+            link.send(frames.bare(Kind.BEAT))
         else:
             forwarding.on_frame(kind, number, data, at, end)
 

@@ -27,7 +27,7 @@ Trailers = Sequence[tuple[str, Value]]
 
 class Kind(IntEnum):
     """To the owner: CALLED, HALF_CLOSED, BROKEN, CANCELLED, READY, FAILED. To the front end:
-    ANSWERED, ENDED, REFUSED, STOP. Both ways: MESSAGE, PIECE, TAKEN.
+    ANSWERED, ENDED, REFUSED, STOP. Both ways: MESSAGE, PIECE, TAKEN, BEAT.
     """
 
     CALLED = 1  # a call begins; with its message, unless there will be many
@@ -43,6 +43,7 @@ class Kind(IntEnum):
     READY = 11  # connections are taken
     FAILED = 12  # they cannot be: why, a fault after the other
     STOP = 13  # take leave of the callers, and end
+    BEAT = 14  # the owner asks whether somebody is there, and gets it back
 
 
 class Called(NamedTuple):

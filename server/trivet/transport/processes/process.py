@@ -1,5 +1,5 @@
 """One front-end process as the owner of the engines sees it: started, asked to end, noticed when
-dead.
+it is dead or hangs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, suppress
 
+from trivet.clock import Clock
 from trivet.errors import Fault, InvalidConfig
 from trivet.frontend.method import Methods
 from trivet.transport.options import Options
@@ -21,6 +22,7 @@ from trivet.transport.processes import frames
 from trivet.transport.processes.answering import Answering
 from trivet.transport.processes.forwarding import names_of
 from trivet.transport.processes.frames import Kind
+from trivet.transport.processes.heartbeat import SILENT_S, Heartbeat
 from trivet.transport.processes.link import RING_BYTES, Link
 from trivet.transport.processes.output import Output
 from trivet.transport.processes.ring import Damaged, Path, Reading, Writing
@@ -35,7 +37,7 @@ class Died(Exception):
 class Process:
     """Answers its calls from the start; `close` it in any case."""
 
-    def __init__(self, methods: Methods, options: Options) -> None:
+    def __init__(self, methods: Methods, options: Options, clock: Clock) -> None:
         """options: as the process shall listen. Raises OSError if there is none to be had."""
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = loop.create_future()
@@ -44,6 +46,8 @@ class Process:
         self._is_ready = False
         self._ended_for = ""
         self._held = ExitStack()
+        self._heartbeat = Heartbeat(clock, self._ask)
+        self._watching: asyncio.Task[None] | None = None
         self._answering = Answering(methods, options.max_message_bytes, self._count)
         try:
             self._start(methods, options)
@@ -89,6 +93,8 @@ class Process:
         finally:
             if not self.ready.done():
                 self.ready.cancel()
+            if self._watching is not None:
+                self._watching.cancel()
             self._held.close()
             await self._answering.close()
 
@@ -131,14 +137,24 @@ class Process:
     def _on_frame(self, kind: int, number: int, data: bytes, at: int, end: int) -> None:
         if kind == Kind.READY:
             self._is_ready = True
+            self._watching = asyncio.create_task(self._end_when_silent())
             if not self.ready.done():
                 self.ready.set_result(None)
         elif kind == Kind.FAILED:
             if not self.ready.done():
                 faults = [Fault(*fault) for fault in json.loads(data[at:end])]
                 self.ready.set_exception(InvalidConfig(faults))
+        elif kind == Kind.BEAT:
+            self._heartbeat.answered()
         else:
             self._answering.on_frame(kind, number, data, at, end)
+
+    def _ask(self) -> None:
+        self._link.send(frames.bare(Kind.BEAT))
+
+    async def _end_when_silent(self) -> None:
+        await self._heartbeat.stops()
+        self.end(f"it did not answer for {SILENT_S} s")
 
     def _count(self) -> None:
         self.calls += 1

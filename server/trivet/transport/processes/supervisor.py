@@ -1,4 +1,4 @@
-"""Serving by several processes: started together, each replaced when it dies, ended together."""
+"""Serving by several processes: started and ended together, each replaced if it dies or hangs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from trivet.clock import Clock, SystemClock
 from trivet.errors import Fault, InvalidConfig
 from trivet.frontend.method import Methods
 from trivet.scheduling.supervision import pause_ns
@@ -21,8 +22,12 @@ _MARGIN_S = 2.0  # that one may need beyond the grace of its calls before it is 
 
 
 @asynccontextmanager
-async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
+async def serving(
+    methods: Methods, options: Options, clock: Clock | None = None
+) -> AsyncIterator[int]:
     """Serve the methods by `options.processes` until the block ends; gives the port, or 0.
+
+    clock: says when one of them hangs; None: the system's.
 
     Raises InvalidConfig as a transport in this process would, and for what cannot be shared.
     """
@@ -31,7 +36,7 @@ async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
         cure = "serve with --transport h2corn, on a port, or with one process"
         raise InvalidConfig([Fault("--frontend-processes", what, cure)])
     with shared(options) as theirs:
-        posts = [_Post(methods, theirs) for _ in range(options.processes)]
+        posts = [_Post(methods, theirs, clock or SystemClock()) for _ in range(options.processes)]
         try:
             await asyncio.gather(*(post.begin() for post in posts))
             yield theirs.port if options.socket_path is None else 0
@@ -45,9 +50,10 @@ async def serving(methods: Methods, options: Options) -> AsyncIterator[int]:
 class _Post:
     """The place of one process: there is one, or another will be made."""
 
-    def __init__(self, methods: Methods, options: Options) -> None:
+    def __init__(self, methods: Methods, options: Options, clock: Clock) -> None:
         self._methods = methods
         self._options = options
+        self._clock = clock
         self._process: Process | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -82,7 +88,7 @@ class _Post:
 
     async def _start(self) -> Process:
         """Raises InvalidConfig, OSError or Died."""
-        process = self._process = Process(self._methods, self._options)
+        process = self._process = Process(self._methods, self._options, self._clock)
         try:
             async with asyncio.timeout(_START_S):
                 await process.ready
@@ -95,7 +101,7 @@ class _Post:
         return process
 
     async def _keep(self, process: Process) -> None:
-        """Replace it whenever it dies."""
+        """Replace it whenever it has ended."""
         failures = 0  # in a row, with no call answered in between
         while True:
             await process.over.wait()
