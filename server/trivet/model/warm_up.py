@@ -148,8 +148,10 @@ def _written(
         name: _values(given, config, folder / FOLDER, f'{where}.inputs["{name}"]', random, faults)
         for name, given in warm_up.inputs.items()
     }
+    policy = config.sequence_batching
+    filled = policy.filled_inputs if policy else frozenset()
     for spec in config.inputs:
-        if spec.name in _filled(config) and spec.name not in inputs:
+        if spec.name in filled and spec.name not in inputs:
             inputs[spec.name] = sample(spec, config)
     if len(faults) == found:
         try:
@@ -157,14 +159,6 @@ def _written(
         except InvalidInput as error:
             faults.add(where, f"the model would refuse it: {error.message}", "correct it")
     return Sample([Rows(inputs)] * warm_up.batch_size, where, warm_up.count)
-
-
-def _filled(config: ModelConfig) -> set[str]:
-    """The inputs that the scheduler of a model with sequences fills, where a sample leaves them."""
-    policy = config.sequence_batching
-    if policy is None:
-        return set()
-    return {c.name for c in policy.controls} | {s.input_name for s in policy.states}
 
 
 def _values(

@@ -66,8 +66,7 @@ def client_config(engine: ModelConfig, written: ModelConfig) -> ModelConfig:
     if policy is None:
         return engine
     _check_outputs(policy, engine)
-    filled = {control.name for control in policy.controls}
-    filled |= {state.input_name for state in policy.states}
+    filled = policy.filled_inputs
     kept = {state.output_name for state in policy.states}
     kept -= {spec.name for spec in written.outputs}
     return replace(
