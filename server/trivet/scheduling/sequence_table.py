@@ -8,7 +8,7 @@ Sequences that find no place wait for one, in turn.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
@@ -44,7 +44,7 @@ class SequenceTable:
         self._free = sorted(
             (place, number) for number in range(instances) for place in range(places)
         )
-        self._backlog: deque[Tracked] = deque()
+        self._backlog: OrderedDict[Tracked, None] = OrderedDict()  # in turn
         self._away: set[int] = set()  # instances that are being replaced
         self._lost: dict[SequenceId, _Lost] = {}  # those that ended with their instance
 
@@ -94,11 +94,12 @@ class SequenceTable:
             if self._free:
                 self._settle_at(sequence, heappop(self._free))
             else:
-                self._backlog.append(sequence)
+                self._backlog[sequence] = None
         if turn.starts:
             sequence.asked = turn.request.version
         sequence.touched_ns = turn.queued_ns
         sequence.waiting.append(turn)
+        turn.sequence = sequence
         if turn.ends:
             self._forget(sequence)
 
@@ -123,8 +124,8 @@ class SequenceTable:
 
         What runs already runs on: the model has made its step, and the next request may follow.
         """
-        sequence = next((s for s in self._all() if turn in s.waiting), None)
-        if sequence is None:
+        sequence = turn.sequence
+        if sequence is None or turn not in sequence.waiting:
             return
         sequence.waiting.remove(turn)
         self._end(
@@ -232,8 +233,7 @@ class SequenceTable:
             turn.reject(error)
         sequence.waiting.clear()
         self._forget(sequence)
-        if sequence in self._backlog:
-            self._backlog.remove(sequence)
+        self._backlog.pop(sequence, None)
         self._leave_if_over(sequence)
 
     def _forget(self, sequence: Tracked) -> None:
@@ -254,7 +254,7 @@ class SequenceTable:
     def _vacate(self, place: Place) -> None:
         """Give a place to whoever waits for one."""
         if self._backlog:
-            self._settle_at(self._backlog.popleft(), place)
+            self._settle_at(self._backlog.popitem(last=False)[0], place)
         else:
             heappush(self._free, place)
 

@@ -41,6 +41,7 @@ class Turn:
     queued_ns: int
     reply: asyncio.Future[InferResponse]
     expires_ns: int | None = None  # when it will have waited too long for its sequence's place
+    sequence: Tracked | None = None  # that it has joined
     timings: Timings = field(default_factory=Timings)
     subject: Subject | None = field(default_factory=current)  # of lines of the log about it
 

@@ -27,7 +27,7 @@ from trivet.errors import Code, EngineFailed, InvalidInput, ServeError, Unavaila
 from trivet.request import InferRequest, InferResponse
 from trivet.scheduling.executor import Executor
 from trivet.scheduling.sequence import SequenceScheduler
-from trivet.scheduling.sequence_table import SequenceCancelled
+from trivet.scheduling.sequence_table import SequenceCancelled, SequenceTable
 from trivet.telemetry.statistics import Statistics
 from trivet.telemetry.subject import Subject, ids_of, make_current
 from trivet.testing.clock import ManualClock, settle
@@ -466,6 +466,40 @@ async def test_the_timeout_parameter_bounds_the_wait_for_a_place(beds: Beds) -> 
     await held
     await bed.say(1, 0, "E")
     assert value(await patient) == 5
+
+
+async def test_requests_do_not_make_it_look_through_all_sequences(
+    beds: Beds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, expire = 0, SequenceTable.expire
+
+    def counted(table: SequenceTable, now_ns: int) -> int | None:
+        nonlocal looks
+        looks += 1
+        return expire(table, now_ns)
+
+    monkeypatch.setattr(SequenceTable, "expire", counted)
+    bed = beds(rows=1)
+    held = await bed.busy(1)
+    waiting = [bed.ask(number, 1, "SE", timeout=2 * IDLE_US) for number in range(2, 50)]
+    await settle()
+    before = looks
+    waiting[7].cancel()
+    bed.open()
+    await bed.say(1, 0, "E")
+    await asyncio.gather(held, *waiting, return_exceptions=True)
+    assert looks == before
+
+
+async def test_a_request_that_can_wait_less_than_all_others_is_told_in_time(beds: Beds) -> None:
+    bed = beds(rows=1)
+    await bed.busy(1)
+    patient, hurried = bed.ask(2, 1, "S", timeout=500), bed.ask(3, 1, "S", timeout=100)
+    await settle()
+    await bed.clock.advance(us=100)
+    with pytest.raises(Unavailable, match="has been expired"):
+        await hurried
+    assert not patient.done()
 
 
 async def test_an_id_may_be_used_again_before_its_last_request_is_answered(beds: Beds) -> None:
