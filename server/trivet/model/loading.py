@@ -45,8 +45,8 @@ from trivet.scheduling.labelling.vectors import Vectors
 from trivet.scheduling.pipeline import PipelineScheduler
 from trivet.scheduling.resources import Permit, ResourcePool
 from trivet.scheduling.scheduler import Scheduler
-from trivet.scheduling.sequence import SequenceScheduler
-from trivet.scheduling.sequence_tensors import client_config, engine_config, initial_states
+from trivet.scheduling.sequences.scheduler import SequenceScheduler
+from trivet.scheduling.sequences.tensors import client_config, engine_config, initial_states
 from trivet.scheduling.watchdog import HungThreads, TimeLimits, TookTooLong, within
 from trivet.telemetry.statistics import Statistics
 

@@ -17,8 +17,8 @@ from trivet.request import InferRequest, InferResponse, Stages, Timings
 from trivet.scheduling.instances import Death, Instances
 from trivet.scheduling.post import Post
 from trivet.scheduling.scheduler import Scheduler, StreamScheduler
-from trivet.scheduling.sequence import SequenceScheduler
-from trivet.scheduling.sequence_keeping import OpenSequences
+from trivet.scheduling.sequences.keeping import OpenSequences
+from trivet.scheduling.sequences.scheduler import SequenceScheduler
 from trivet.scheduling.supervision import WELL, Condition
 from trivet.telemetry.failures import reason_of
 from trivet.telemetry.statistics import Statistics

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from trivet.model.model import Model
-from trivet.scheduling.sequence_keeping import OpenSequences
+from trivet.scheduling.sequences.keeping import OpenSequences
 
 
 class State(Enum):

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from trivet.repository.entry import Entry
 from trivet.request import InferRequest
-from trivet.scheduling.sequence_keeping import OpenSequences
-from trivet.scheduling.sequence_turns import starts
+from trivet.scheduling.sequences.keeping import OpenSequences
+from trivet.scheduling.sequences.turns import starts
 
 
 class Keepers:

@@ -27,7 +27,7 @@ from trivet.scheduling.decoupled import PATIENCE_NS, DecoupledScheduler
 from trivet.scheduling.executor import Executor
 from trivet.scheduling.instances import Instances
 from trivet.scheduling.resources import ResourcePool
-from trivet.scheduling.sequence import SequenceScheduler
+from trivet.scheduling.sequences.scheduler import SequenceScheduler
 from trivet.telemetry.statistics import Statistics
 from trivet.testing.clock import ManualClock, settle
 

@@ -27,7 +27,7 @@ from trivet.scheduling.batching import BatchScheduler
 from trivet.scheduling.decoupled import DecoupledScheduler
 from trivet.scheduling.executor import Executor
 from trivet.scheduling.instances import Instances
-from trivet.scheduling.sequence import SequenceScheduler
+from trivet.scheduling.sequences.scheduler import SequenceScheduler
 from trivet.scheduling.supervision import PATIENCE, WELL
 from trivet.telemetry.statistics import Statistics
 from trivet.testing.clock import ManualClock, settle

@@ -24,7 +24,7 @@ from trivet.config import (
 )
 from trivet.errors import EngineFailed, Fault, InvalidConfig, InvalidInput
 from trivet.request import Tensors
-from trivet.scheduling.sequence_turns import SequenceId, Tracked, Turn
+from trivet.scheduling.sequences.turns import SequenceId, Tracked, Turn
 from trivet_protos import wire
 
 FOLDER = "initial_state"
@@ -167,8 +167,7 @@ class SequenceTensors:
         return [own.get(place, nothing) for place in range(max(places) + 1)]
 
     def _row(self, sequence: Tracked) -> Rows:
-        turn = sequence.running
-        assert turn is not None
+        turn = sequence.turn
         request, inputs = turn.request, self.inputs(turn, sequence.state)
         return Rows(inputs, request.parameters, request.id, request.outputs, turn.reply.done)
 

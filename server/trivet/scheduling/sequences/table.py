@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from trivet.errors import Code, InvalidInput, ServeError, Unavailable
-from trivet.scheduling.sequence_turns import Place, SequenceId, Tracked, Turn
+from trivet.scheduling.sequences.turns import Place, SequenceId, Tracked, Turn
 
 
 class SequenceCancelled(ServeError):

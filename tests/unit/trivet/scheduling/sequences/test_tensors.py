@@ -19,13 +19,13 @@ from trivet.config import (
 )
 from trivet.errors import EngineFailed, InvalidConfig, InvalidInput
 from trivet.request import InferRequest
-from trivet.scheduling.sequence_tensors import (
+from trivet.scheduling.sequences.tensors import (
     SequenceTensors,
     client_config,
     engine_config,
     initial_states,
 )
-from trivet.scheduling.sequence_turns import SequenceId, Turn
+from trivet.scheduling.sequences.turns import SequenceId, Turn
 
 X = TensorSpec(name="X", datatype="FP32", dims=(1,))
 Y = TensorSpec(name="Y", datatype="FP32", dims=(1,))

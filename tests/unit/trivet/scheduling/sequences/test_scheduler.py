@@ -26,8 +26,8 @@ from trivet.config import (
 from trivet.errors import Code, EngineFailed, InvalidInput, ServeError, Unavailable
 from trivet.request import InferRequest, InferResponse
 from trivet.scheduling.executor import Executor
-from trivet.scheduling.sequence import SequenceScheduler
-from trivet.scheduling.sequence_table import SequenceCancelled, SequenceTable
+from trivet.scheduling.sequences.scheduler import SequenceScheduler
+from trivet.scheduling.sequences.table import SequenceCancelled, SequenceTable
 from trivet.telemetry.statistics import Statistics
 from trivet.telemetry.subject import Subject, ids_of, make_current
 from trivet.testing.clock import ManualClock, settle

@@ -1,8 +1,6 @@
-"""The scheduler of a model that remembers: requests of one sequence run in order, one at a time.
+"""The scheduler of a model that remembers: here sequences meet the instances.
 
-`sequence_table` knows the sequences and their places, `sequence_policy` decides what leaves,
-`sequence_tensors` adds what the model needs beside the client's inputs; here they meet the
-instances. A sequence stays with one instance until it is over.
+A sequence stays with one instance until it is over.
 """
 
 from __future__ import annotations
@@ -15,20 +13,19 @@ from typing import cast
 
 import numpy as np
 
-from trivet.backend.contract import Answer, Batch
 from trivet.clock import Clock
 from trivet.config import DirectStrategy, ModelConfig, OldestStrategy, SequencePolicy
-from trivet.errors import EngineFailed, InstanceDied, ServeError
-from trivet.request import BatchRun, InferRequest, InferResponse, Stages
-from trivet.scheduling.failing import told_of
+from trivet.errors import InstanceDied
+from trivet.request import InferRequest, InferResponse
 from trivet.scheduling.instances import Instances
 from trivet.scheduling.post import Post
 from trivet.scheduling.resources import permitted
-from trivet.scheduling.sequence_keeping import OpenSequences
-from trivet.scheduling.sequence_policy import Head, TakeHeads, WaitUntil, plan_heads
-from trivet.scheduling.sequence_table import SequenceTable
-from trivet.scheduling.sequence_tensors import SequenceTensors, measure_shape
-from trivet.scheduling.sequence_turns import Tracked, Turn, new_turn
+from trivet.scheduling.sequences.keeping import OpenSequences
+from trivet.scheduling.sequences.policy import Head, TakeHeads, WaitUntil, plan_heads
+from trivet.scheduling.sequences.running import Runner
+from trivet.scheduling.sequences.table import SequenceTable
+from trivet.scheduling.sequences.tensors import SequenceTensors, measure_shape
+from trivet.scheduling.sequences.turns import Tracked, Turn, new_turn
 from trivet.telemetry.statistics import Statistics
 
 
@@ -59,12 +56,11 @@ class SequenceScheduler:
         """
         policy = cast(SequencePolicy, config.sequence_batching)
         self._config = config
-        self._version = version
         self._strategy = policy.strategy
         self._instances = instances
-        self._statistics = statistics
         self._clock = clock
         self._tensors = SequenceTensors(config, policy, initial)
+        self._runner = Runner(config, version, self._tensors, statistics, clock)
         self._shape_of = measure_shape(config)
         self._hold_until = hold_until
         self._max_rows = max(1, config.max_batch_size)
@@ -146,39 +142,49 @@ class SequenceScheduler:
                 self._wake()
 
     async def _serve(self, post: Post) -> None:
-        """Answer batches on one instance. Raises InstanceDied if it dies of one: what ran in it is
-        answered then.
+        """Answer batches on one instance. Raises InstanceDied if it dies: what ran in it is answered,
+        and its sequences are over.
         """
         while True:
             try:
                 places = await self._next_places(post)
             except InstanceDied as died:  # found dead while nothing ran
-                self._table.lose(post.number, died.message, self._clock.now_ns())
+                self._lose(post, died)
                 raise
-            sequences = self._table.take(post.number, places)
-            taken_ns = self._clock.now_ns()
-            post.begin(taken_ns)
-            for sequence in sequences:
-                timings = _turn_of(sequence).timings
-                timings.queued_ns, timings.taken_ns = _turn_of(sequence).queued_ns, taken_ns
-            try:
-                await self._answer(places, sequences, post)
-            except InstanceDied as died:
-                for sequence in sequences:
-                    _turn_of(sequence).reject(self._table.lost(sequence.id, died.message))
-                self._table.lose(post.number, died.message, self._clock.now_ns())
-                raise
-            except Exception as error:  # a driver that ended would leave all later requests waiting
-                for sequence in sequences:
-                    self._reject(sequence, error)
-            finally:
-                for sequence in sequences:
-                    # Not answered: the scheduler is being closed.
-                    _turn_of(sequence).reject(self._table.gone())
-                    self._table.done(sequence, self._clock.now_ns())
-                post.release(self._clock.now_ns())
-                self._wake()
+            await self._run(places, post)
             post.has_answered()
+
+    async def _run(self, places: Sequence[int], post: Post) -> None:
+        """Answer the requests at these places. Raises InstanceDied."""
+        sequences = self._take(places, post)
+        try:
+            await self._runner.answer(places, sequences, post)
+        except InstanceDied as died:
+            for sequence in sequences:
+                sequence.turn.reject(self._table.lost(sequence.id, died.message))
+            self._lose(post, died)
+            raise
+        except Exception as error:  # a driver that ended would leave all later requests waiting
+            for sequence in sequences:
+                self._runner.reject(sequence, error)
+        finally:
+            for sequence in sequences:
+                sequence.turn.reject(self._table.gone())  # not answered: the scheduler is closed
+                self._table.done(sequence, self._clock.now_ns())
+            post.release(self._clock.now_ns())
+            self._wake()
+
+    def _lose(self, post: Post, died: InstanceDied) -> None:
+        self._table.lose(post.number, died.message, self._clock.now_ns())
+
+    def _take(self, places: Sequence[int], post: Post) -> list[Tracked]:
+        sequences = self._table.take(post.number, places)
+        taken_ns = self._clock.now_ns()
+        post.begin(taken_ns)
+        for sequence in sequences:
+            timings = sequence.turn.timings
+            timings.queued_ns, timings.taken_ns = sequence.turn.queued_ns, taken_ns
+        return sequences
 
     async def _next_places(self, post: Post) -> tuple[int, ...]:
         """Wait for the heads that the strategy would send now, and until the instance may run."""
@@ -210,92 +216,11 @@ class SequenceScheduler:
         return plan_heads(heads, self._clock.now_ns(), self._strategy, self._max_rows)
 
     def _candidate(self, sequence: Tracked | None) -> Head | None:
-        turn = sequence.head if sequence else None
-        if turn is None or sequence is None:
+        if sequence is None or (turn := sequence.head) is None:
             return None
         state = self._tensors.state(turn, sequence.state)
         shapes = [array.shape for array in state.values()]
         return _Candidate(turn.queued_ns, (turn.shape, shapes))
-
-    async def _answer(
-        self,
-        places: Sequence[int],
-        sequences: Sequence[Tracked],
-        post: Post,
-    ) -> None:
-        """Run the requests of these sequences in one batch, and settle each."""
-        for sequence in sequences:
-            if _turn_of(sequence).starts:
-                sequence.state.clear()  # also if this request fails: the old sequence is no more
-        rows = self._tensors.rows(places, sequences)
-        batch = Batch([row for row, _ in rows], self._clock.now_ns)
-        started_ns = self._clock.now_ns()
-        try:
-            answers = await post.run(lambda: started_ns, post.instance.execute, batch)
-            if len(answers) != len(rows):
-                raise ValueError(f"the backend gave {len(answers)} answers to {len(rows)} requests")
-        except InstanceDied:
-            raise
-        except Exception as error:  # an instance may raise anything; only this batch may feel it
-            await self._fail(places, sequences, error, post)
-            return
-        self._stamp(sequences, batch, started_ns)
-        for (_, own), answer in zip(rows, answers, strict=True):
-            if own is not None:
-                self._settle(own, answer)
-
-    async def _fail(
-        self,
-        places: Sequence[int],
-        sequences: Sequence[Tracked],
-        error: Exception,
-        post: Post,
-    ) -> None:
-        """Try the requests of a failed batch once more, one by one: only the guilty one fails.
-
-        Their sequences go on: which of the failures matters to its caller, only the caller knows.
-        """
-        if len(sequences) > 1:
-            for place, sequence in zip(places, sequences, strict=True):
-                await self._answer((place,), (sequence,), post)
-            return
-        self._reject(sequences[0], error)
-
-    def _reject(self, sequence: Tracked, error: Exception) -> None:
-        turn = _turn_of(sequence)
-        turn.reject(told_of(error, self._config.name, self._version, turn.subject))
-
-    def _settle(self, sequence: Tracked, answer: object) -> None:
-        turn = _turn_of(sequence)
-        try:
-            if isinstance(answer, ServeError):
-                raise answer
-            if not isinstance(answer, Answer):
-                raise EngineFailed(f"the backend gave a {type(answer).__name__} for an answer")
-            sequence.state = self._tensors.kept(answer.outputs)
-        except ServeError as error:
-            self._reject(sequence, error)
-            return
-        turn.resolve(
-            InferResponse(
-                model=self._config.name,
-                version=self._version,
-                outputs=self._tensors.answered(answer.outputs),
-                parameters=answer.parameters,
-                stages=Stages.of(turn.timings),
-            )
-        )
-
-    def _stamp(self, sequences: Sequence[Tracked], batch: Batch, started_ns: int) -> None:
-        done_ns, run = self._clock.now_ns(), BatchRun(len(sequences), len(sequences))
-        for sequence in sequences:
-            timings = _turn_of(sequence).timings
-            timings.merged_ns = batch.merged_ns or started_ns
-            timings.computed_ns = batch.computed_ns or done_ns
-            timings.done_ns = done_ns
-            timings.batch = run
-        stages = Stages.of(_turn_of(sequences[0]).timings)
-        self._statistics.batch_done(run.rows, stages)
 
     async def _wait(self, event: asyncio.Event, until_ns: int | None) -> None:
         """Until the event is set or the time has come; None: the event alone counts."""
@@ -316,9 +241,3 @@ def _places(strategy: DirectStrategy | OldestStrategy, max_rows: int) -> int:
     if isinstance(strategy, OldestStrategy):
         return strategy.max_candidate_sequences
     return max_rows
-
-
-def _turn_of(sequence: Tracked) -> Turn:
-    """The request of a sequence that runs."""
-    assert sequence.running is not None
-    return sequence.running

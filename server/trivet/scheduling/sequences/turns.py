@@ -76,6 +76,12 @@ class Tracked:
         return self.running is None and not self.waiting
 
     @property
+    def turn(self) -> Turn:
+        """The request that runs; to be asked only while one does."""
+        assert self.running is not None
+        return self.running
+
+    @property
     def head(self) -> Turn | None:
         """The request that may run now."""
         return self.waiting[0] if self.waiting and self.running is None else None

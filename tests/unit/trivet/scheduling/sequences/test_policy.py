@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from trivet.config import DirectStrategy, OldestStrategy
-from trivet.scheduling.sequence_policy import TakeHeads, WaitUntil, plan_heads
+from trivet.scheduling.sequences.policy import TakeHeads, WaitUntil, plan_heads
 
 
 @dataclass(frozen=True)

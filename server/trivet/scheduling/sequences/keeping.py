@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from trivet.request import InferRequest
-from trivet.scheduling.sequence_table import SequenceTable
-from trivet.scheduling.sequence_turns import sequence_id
+from trivet.scheduling.sequences.table import SequenceTable
+from trivet.scheduling.sequences.turns import sequence_id
 
 
 class OpenSequences:
