@@ -142,8 +142,9 @@ class SequenceScheduler:
                 self._wake()
 
     async def _serve(self, post: Post) -> None:
-        """Answer batches on one instance. Raises InstanceDied if it dies: what ran in it is answered,
-        and its sequences are over.
+        """Answer batches on one instance.
+
+        Raises InstanceDied if it dies: what ran in it is answered, and its sequences are over.
         """
         while True:
             try:
