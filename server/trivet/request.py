@@ -65,6 +65,11 @@ class InferRequest(NamedTuple):
     outputs: tuple[str, ...] = ()
     parameters: Parameters = NO_PARAMETERS
 
+    @property
+    def rows(self) -> int:
+        """How many rows each input has, where the model batches."""
+        return len(next(iter(self.inputs.values())))
+
     def with_inputs(self, model: str, version: int | None, inputs: Tensors) -> InferRequest:
         """The same request sent on to another model: id and parameters go along."""
         return self._replace(model=model, version=version, inputs=inputs, outputs=())
@@ -83,6 +88,12 @@ class Stages(NamedTuple):
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
     batch: BatchRun | None = None
+
+    @property
+    def total_ns(self) -> int:
+        """From the queue to the answer."""
+        compute_ns = self.compute_input_ns + self.compute_infer_ns + self.compute_output_ns
+        return self.queue_ns + compute_ns
 
     @classmethod
     def of(cls, t: Timings) -> Stages:

@@ -115,7 +115,7 @@ class DecoupledScheduler:
         await self._instances.close()
 
     def _rows(self, request: InferRequest) -> int:
-        return len(next(iter(request.inputs.values()))) if self._config.max_batch_size else 1
+        return request.rows if self._config.max_batch_size else 1
 
     async def _drive(self, post: Post) -> None:
         """Answer requests on whichever instance holds the post, until cancelled."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from trivet.config import BatchOrder, BatchPolicy
 from trivet.errors import EngineFailed
-from trivet.request import InferRequest, InferResponse, ParameterValue, Stages
+from trivet.request import InferRequest, InferResponse, ParameterValue
 
 
 def parts(rows: int, length: int, policy: BatchPolicy) -> tuple[slice, ...]:
@@ -45,7 +45,7 @@ def joined(responses: Sequence[InferResponse]) -> InferResponse:
     return responses[0]._replace(
         outputs={name: _stacked(name, responses) for name in responses[0].outputs},
         parameters=parameters,
-        stages=max((response.stages for response in responses), key=_total_ns),
+        stages=max((one.stages for one in responses), key=lambda stages: stages.total_ns),
     )
 
 
@@ -58,12 +58,3 @@ def _stacked(name: str, responses: Sequence[InferResponse]) -> np.ndarray:
             " request was computed in parts (max_batch_tokens); send fewer rows in a request"
         )
     return np.concatenate(arrays)
-
-
-def _total_ns(stages: Stages) -> int:
-    return (
-        stages.queue_ns
-        + stages.compute_input_ns
-        + stages.compute_infer_ns
-        + stages.compute_output_ns
-    )

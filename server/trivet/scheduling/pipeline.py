@@ -76,7 +76,7 @@ class PipelineScheduler:
         """A pipeline owns nothing: its members are closed for themselves."""
 
     def _rows(self, request: InferRequest) -> int:
-        return len(next(iter(request.inputs.values()))) if self._config.max_batch_size else 1
+        return request.rows if self._config.max_batch_size else 1
 
     async def _run_in_turn(
         self, request: InferRequest, tensors: dict[str, np.ndarray]

@@ -146,13 +146,5 @@ class _Asking:
     def count(self, response: InferResponse) -> None:
         self.tokens += int(response.parameters.get("tokens", 0))
         self.truncated |= bool(response.parameters.get("truncated", False))
-        self.slowest = max(self.slowest, response.stages, key=_total_ns)
-
-
-def _total_ns(stages: Stages) -> int:
-    return (
-        stages.queue_ns
-        + stages.compute_input_ns
-        + stages.compute_infer_ns
-        + stages.compute_output_ns
-    )
+        if response.stages.total_ns > self.slowest.total_ns:
+            self.slowest = response.stages

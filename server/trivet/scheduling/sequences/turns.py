@@ -98,7 +98,7 @@ def new_turn(
     Raises InvalidInput for a request of several rows or of no sequence.
     """
     name, parameters = config.name, request.parameters
-    if config.max_batch_size and len(next(iter(request.inputs.values()))) > 1:
+    if config.max_batch_size and request.rows > 1:
         raise InvalidInput(
             f"inference request to model '{name}' must specify batch-size 1 due to requirements"
             " of sequence batcher; send each row as a request of its own sequence"
