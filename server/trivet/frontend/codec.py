@@ -16,7 +16,7 @@ from trivet.frontend.limits import Limits
 from trivet.frontend.parameters import REGION, fill_parameters, place_of, request_parameters
 from trivet.frontend.regions import Place, Regions
 from trivet.repository.aliases import is_alias
-from trivet.repository.registry import Asked
+from trivet.repository.entries import Asked
 from trivet.request import NO_PARAMETERS, InferRequest, InferResponse, Tensors
 from trivet_protos import wire
 from trivet_protos.generated import grpc_service_pb2 as pb

@@ -18,11 +18,12 @@ from trivet.errors import Fault
 from trivet.model.cache import ResponseCache
 from trivet.model.loading import Loader
 from trivet.repository.departures import Departure, Departures
+from trivet.repository.entries import NO_VERSION
 from trivet.repository.goals import Goal, doomed, goals
 from trivet.repository.inspection import Inspected, LoadBackend, inspect_alone, inspect_together
 from trivet.repository.layout import Reader, Snapshot
 from trivet.repository.loads import CannotStart, Loads
-from trivet.repository.registry import NO_VERSION, UNLOADED, Registry
+from trivet.repository.registry import UNLOADED, Registry
 from trivet.repository.telling import Telling
 from trivet.repository.versions import Held, Load, Unload, load_order, next_action
 from trivet.scheduling.labelling.vectors import Vectors

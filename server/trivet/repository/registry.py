@@ -8,37 +8,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from trivet.errors import Draining, InvalidInput, NotFound, Unavailable
+from trivet.errors import Draining, NotFound, Unavailable
 from trivet.model.model import Model
-from trivet.repository.aliases import aliases_of
+from trivet.repository.entries import NO_VERSION, Asked, Entries, unknown
 from trivet.repository.entry import Entry, Leaving, State
 from trivet.repository.keepers import Keepers
 from trivet.request import InferRequest
 
-Asked = int | str | None  # a version's number, an alias of one, or the latest that is ready
-
-NO_VERSION = 0  # stands for a model as a whole
 UNLOADED = "unloaded"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class IndexEntry:
     """One line of the repository's index; NO_VERSION stands for a model without any."""
 
     name: str
     version: int
-    state: State = field(compare=False)
-    reason: str = field(default="", compare=False)
+    state: State
+    reason: str
 
 
 class Registry:
     """name -> version -> model, with states and users."""
 
     def __init__(self) -> None:
-        self._models: dict[str, dict[int, Entry]] = {}
-        self._latest: dict[str, Entry] = {}  # ready ones that were asked for since a state changed
+        self._entries = Entries()
         self._keepers = Keepers()
         self._changed = asyncio.Event()
         self._leaving = False
@@ -78,15 +74,15 @@ class Registry:
         counts: the whole is not ready before this version is. Not so for one that is to come
         beside or after versions that serve.
         """
-        versions = self._models.setdefault(name, {})
+        versions = self._entries.begun(name)
         versions.pop(NO_VERSION, None)
-        if not self._serves(name, version):
+        if not self._entries.serving(name, version):
             versions[version] = Entry(State.LOADING, counts=counts)
         self._announce()
 
     def publish(self, model: Model) -> Leaving | None:
         """Serve a loaded version from now on; returns the load that it takes the place of."""
-        versions = self._models.setdefault(model.config.name, {})
+        versions = self._entries.begun(model.config.name)
         versions.pop(NO_VERSION, None)
         before = versions.get(model.version)
         versions[model.version] = published = Entry(State.READY, model=model)
@@ -99,7 +95,7 @@ class Registry:
 
         version: NO_VERSION for what concerns all; it is shown with those that are known.
         """
-        versions = self._models.setdefault(name, {})
+        versions = self._entries.begun(name)
         shown = set(versions) - {NO_VERSION} if version == NO_VERSION else {version}
         for number in shown or {NO_VERSION}:
             entry = versions.get(number)
@@ -111,27 +107,28 @@ class Registry:
 
     def mended(self, name: str, version: int) -> None:
         """Nothing is wrong any more with a version that serves."""
-        if self._serves(name, version) and self._models[name][version].reason:
-            self._models[name][version].reason = ""
+        entry = self._entries.serving(name, version)
+        if entry and entry.reason:
+            entry.reason = ""
             self._announce()
 
     def away(self, name: str, reason: str) -> None:
         """Tell of the versions that serve that their files cannot be seen now."""
-        for entry in self._models.get(name, {}).values():
+        for entry in self._entries.of(name).values():
             if entry.state is State.READY:
                 entry.reason = reason
         self._announce()
 
     def back(self, name: str, reason: str) -> None:
         """Tell no more what `away` told."""
-        for entry in self._models.get(name, {}).values():
+        for entry in self._entries.of(name).values():
             if entry.state is State.READY and entry.reason == reason:
                 entry.reason = ""
         self._announce()
 
     def idle(self, name: str, reason: str) -> None:
         """Show a model that is there and that nobody has asked to load."""
-        versions = self._models.setdefault(name, {})
+        versions = self._entries.begun(name)
         if not versions:
             versions[NO_VERSION] = Entry(State.UNAVAILABLE, reason)
         for entry in versions.values():
@@ -141,11 +138,11 @@ class Registry:
 
     def forget(self, name: str, version: int) -> None:
         """Show a version no more; one that is served, or still is used, stays."""
-        versions = self._models.get(name, {})
+        versions = self._entries.of(name)
         if version in versions and versions[version].state is State.UNAVAILABLE:
             del versions[version]
         if not versions:
-            self._models.pop(name, None)
+            self._entries.forget(name)
         self._announce()
 
     async def retire(
@@ -156,7 +153,7 @@ class Registry:
         reason: why it is not served, as it shows from then on. succeeded: other versions of the
         model are served, and its open sequences go on until they are over; else they are over now.
         """
-        entry = self._models[name][version]
+        entry = self._entries.of(name)[version]
         entry.state, entry.counts = State.UNLOADING, reason != UNLOADED
         if not succeeded:
             self._keepers.end(name)
@@ -168,38 +165,34 @@ class Registry:
 
     def served(self, name: str, version: int) -> Model | None:
         """The model that is given to whoever asks for this version; None if there is none."""
-        return self._models[name][version].model if self._serves(name, version) else None
+        entry = self._entries.serving(name, version)
+        return entry.model if entry else None
 
     def latest(self, name: str) -> Model | None:
         """The version given to who asks for a model and no version; None if none is ready."""
-        entry = self._latest_ready(name)
+        entry = self._entries.latest_ready(name)
         return entry.model if entry else None
 
     def index(self) -> list[IndexEntry]:
         """Every version known, in the order of name and version."""
-        return sorted(
-            IndexEntry(name, number, *entry.shown)
-            for name, versions in self._models.items()
-            for number, entry in versions.items()
-        )
+        return [IndexEntry(name, number, *entry.shown) for name, number, entry in self._entries]
 
     def models(self) -> list[Model]:
         """The ready versions, in the order of name and version."""
         return [
             entry.model
-            for _, versions in sorted(self._models.items())
-            for _, entry in sorted(versions.items())
+            for _, _, entry in self._entries
             if entry.model is not None and entry.state is State.READY
         ]
 
     def versions(self, name: str) -> Mapping[int, Model]:
         """The ready versions of one model, ascending. Raises NotFound for an unknown model."""
-        if name not in self._models:
-            raise NotFound(_unknown(name))
-        versions = sorted(self._models[name].items())
+        versions = self._entries.of(name)
+        if not versions:
+            raise NotFound(unknown(name))
         return {
             number: entry.model
-            for number, entry in versions
+            for number, entry in sorted(versions.items())
             if entry.model is not None and entry.state is State.READY
         }
 
@@ -208,21 +201,7 @@ class Registry:
 
         Raises NotFound for an unknown model, InvalidInput for an alias there is not.
         """
-        if not isinstance(version, str):
-            return version
-        versions = self._models.get(name, {})
-        if not versions:
-            raise NotFound(_unknown(name))
-        latest = max((number for number in versions if self._serves(name, number)), default=0)
-        model = versions[latest].model if latest else None
-        aliases = aliases_of(model.config) if model else {}
-        if version not in aliases:
-            known = f"aliases known: {', '.join(sorted(aliases))}" if aliases else "it has none"
-            raise InvalidInput(
-                f"model '{name}': version '{version}' is no positive integer and no alias of the"
-                f" model; {known}"
-            )
-        return aliases[version]
+        return self._entries.number_of(name, version)
 
     def is_ready(self, name: str, version: Asked = None) -> bool:
         """Whether requests should be sent for it; False for what is unknown.
@@ -230,7 +209,7 @@ class Registry:
         Raises InvalidInput for an alias that a known model has not.
         """
         try:
-            return self._find(name, version).is_ready and not self._leaving
+            return self._entries.find(name, version).is_ready and not self._leaving
         except NotFound:
             return False
 
@@ -241,7 +220,7 @@ class Registry:
         return not self._leaving and all(
             any(entry.is_ready for entry in counting)
             and all(entry.state is not State.LOADING for entry in counting)
-            for versions in self._models.values()
+            for versions in self._entries.by_model()
             if (counting := [entry for entry in versions.values() if entry.counts])
         )
 
@@ -256,55 +235,17 @@ class Registry:
                 wait.cancel()
 
     def _announce(self) -> None:
-        self._latest.clear()
+        self._entries.changed()
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _serves(self, name: str, version: int) -> bool:
-        entry = self._models.get(name, {}).get(version)
-        return entry is not None and entry.state is State.READY
-
     def _ready(self, name: str, version: Asked) -> Entry:
-        entry = self._find(name, version)
+        entry = self._entries.find(name, version)
         if entry.model is None or entry.state is not State.READY:
             if self._leaving:
                 raise Draining(f"model '{name}': the server is shutting down; ask another")
             raise _not_ready(name, version, entry)
         return entry
-
-    def _latest_ready(self, name: str) -> Entry | None:
-        if known := self._latest.get(name):
-            return known
-        versions = self._models.get(name, {})
-        ready = [number for number, entry in versions.items() if entry.state is State.READY]
-        if not ready:
-            return None
-        latest = self._latest[name] = versions[max(ready)]
-        return latest
-
-    def _find(self, name: str, asked: Asked) -> Entry:
-        if asked is None and (latest := self._latest_ready(name)):
-            return latest
-        version = self.number_of(name, asked)
-        versions = self._models.get(name)
-        if not versions:
-            raise NotFound(_unknown(name))
-        if version is not None:
-            if version not in versions:
-                known = ", ".join(map(str, sorted(versions)))
-                raise NotFound(
-                    f"Request for unknown model: '{name}' version {version} is not found;"
-                    f" versions known: {known}"
-                )
-            return versions[version]
-        return versions[max(versions)]
-
-
-def _unknown(name: str) -> str:
-    return (
-        f"Request for unknown model: '{name}' is not found;"
-        " RepositoryIndex (or `trivet ls`) lists the models there are"
-    )
 
 
 def _not_ready(name: str, version: Asked, entry: Entry) -> NotFound | Unavailable:

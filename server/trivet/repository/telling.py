@@ -6,9 +6,10 @@ import logging
 from collections.abc import Collection, Iterable, Mapping
 
 from trivet.errors import Fault
+from trivet.repository.entries import NO_VERSION
 from trivet.repository.entry import State
 from trivet.repository.layout import Snapshot
-from trivet.repository.registry import NO_VERSION, Registry
+from trivet.repository.registry import Registry
 
 log = logging.getLogger(__name__)
 
