@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from trivet_client.errors import invalid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from trivet_client.vector_values import InspectedText
 
@@ -22,6 +25,32 @@ _CELL_INCHES = 0.34  # of a token, where one map fills the picture
 _SMALL_INCHES = 2.1  # of a map among others
 _COLORS = "BuPu"  # white is none; dark enough at the end to be read in print
 _LETTERS = 14  # of a token's name
+_PLAIN = "DejaVu Sans"  # comes with matplotlib, and has no Chinese, Japanese or Korean
+# Families with glyphs that it lacks, in the order they are taken: those of Linux, macOS, Windows.
+_FURTHER = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK KR",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "IPAGothic",
+    "NanumGothic",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "PingFang HK",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Arial Unicode MS",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Noto Sans",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+    "Noto Emoji",
+    "Segoe UI Symbol",
+)
 
 
 def plot_attention(
@@ -44,7 +73,34 @@ def plot_attention(
         from matplotlib.figure import Figure
     except ImportError as error:
         raise invalid("matplotlib is not installed; pip install 'trivet[plot]'") from error
-    figure = Figure(layout="constrained")
+    with _fonts():
+        _draw(Figure(layout="constrained"), target, inspected, maps, head, title)
+
+
+@contextmanager
+def _fonts() -> Iterator[None]:
+    """The plain font, and those of this machine that have what it lacks, glyph by glyph.
+
+    What none of them has is drawn as an empty box; matplotlib would warn of each of these.
+    """
+    import matplotlib
+    from matplotlib import font_manager
+
+    there = set(font_manager.get_font_names())
+    families = [_PLAIN, *(name for name in _FURTHER if name in there)]
+    with warnings.catch_warnings(), matplotlib.rc_context({"font.family": families}):
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+        yield
+
+
+def _draw(
+    figure: Figure,
+    target: Path,
+    inspected: InspectedText,
+    maps: np.ndarray,
+    head: int | None,
+    title: str,
+) -> None:
     if head is None:
         _draw_all(figure, maps, inspected.tokens)
     else:

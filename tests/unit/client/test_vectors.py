@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,13 @@ def test_a_picture_names_every_token(tmp_path: Path, head: int | None) -> None:
     assert drawn.count("<!-- price -->") == 2, "once as a row, once as a column"
     assert "<!-- A title -->" in drawn
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+@needs("plot")
+def test_a_picture_of_letters_that_no_font_has_is_drawn_without_a_word(tmp_path: Path) -> None:
+    given = inspected(count=5, tokens=("[CLS]", "日本", "한국", "\U0001f40c", "[SEP]"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        given.plot(tmp_path / "map.png")
+        given.plot(tmp_path / "map.svg", head=0)
+    assert (tmp_path / "map.svg").read_text().count("<!-- 日本 -->") == 2

@@ -17,7 +17,7 @@ from trivet_backends.workshop.tune.options import TuneOptions
 from trivet_backends.workshop.tune.ranking import Goal, Measured, Tried, ranked, survivors, winner
 from trivet_backends.workshop.tune.search import search
 from trivet_backends.workshop.tune.space import CURRENT, Candidate, Choices, candidates, rungs
-from trivet_backends.workshop.tune.subject import Subject
+from trivet_backends.workshop.tune.subject import Subject, find_subject
 from trivet_backends.workshop.tune.tune import shortfall, written
 
 CONFIG = """\
@@ -290,3 +290,21 @@ def _evidence(tried: list[Tried], best: Tried | None) -> Evidence:
         config=CONFIG if best else "",
         date=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
     )
+
+
+def test_what_has_no_settings_is_refused_with_the_pipelines_that_run_it(tmp_path: Path) -> None:
+    for name, backend in (("m", "onnxruntime"), ("m_tokenizer", "tokenizers"), ("m_x", "text")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.pbtxt").write_text(f'backend: "{backend}"')
+    steps = "".join(f'step {{ model_name: "{name}" }} ' for name in ("m_tokenizer", "m"))
+    (tmp_path / "embed").mkdir()
+    (tmp_path / "embed" / "config.pbtxt").write_text(
+        f'platform: "ensemble" ensemble_scheduling {{ {steps}}}'
+    )
+    assert find_subject(tmp_path, "embed", None).tuned == "m"
+    with pytest.raises(InvalidConfig) as error:
+        find_subject(tmp_path, "m_tokenizer", None)
+    assert "m_tokenizer: runs on 'tokenizers', which has no settings" in error.value.message
+    assert "or a pipeline that runs it: embed" in error.value.message
+    with pytest.raises(InvalidConfig, match="m_x: runs on 'text'"):
+        find_subject(tmp_path, "m_x", None)

@@ -57,10 +57,10 @@ def read_examples(
     Raises InvalidConfig with the line, the fault and the cure of what is broken, and for a file
     without rows.
     """
-    format_ = format_ or _format_of(path)
+    format_ = format_ or _format_of(path, task)
     if format_ not in _FORMATS[task]:
         known = ", ".join(_FORMATS[task])
-        found, cure = f"{task} is not learned from {format_}", f"give a file in {known}"
+        found, cure = f"is {format_}, which cannot hold such rows", f"give a file in {known}"
         raise InvalidConfig([Fault(path.name, found, cure)])
     text = _text_of(path)
     faults = LineFaults(path.name)
@@ -93,10 +93,10 @@ def _examples(
             yield example
 
 
-def _format_of(path: Path) -> FileFormat:
+def _format_of(path: Path, task: HeadTask) -> FileFormat:
     format_ = _SUFFIXES.get(path.suffix.lower())
     if format_ is None:
-        cure = f"say it with --format: {', '.join(FileFormat)}"
+        cure = f"say it with --format: {', '.join(_FORMATS[task])}"
         raise InvalidConfig([Fault(path.name, "its ending does not tell its format", cure)])
     return format_
 

@@ -43,7 +43,7 @@ class LoopOptions:
     batch_size: int  # rows, over all processes
     rate: float  # peak learning rate of a new head
     encoder_rate: float  # of the encoder, where it learns
-    max_tokens: int
+    max_tokens: int | None  # of a row; None: what is usual, or what the model takes
     accumulation: int = 1  # batches per step
     weight_decay: float = 0.01
     warm_up: float = 0.1  # share of all steps

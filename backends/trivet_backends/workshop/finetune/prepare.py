@@ -21,6 +21,8 @@ from trivet_backends.workshop.finetune.options import FinetuneOptions
 from trivet_backends.workshop.finetune.split import Parts
 
 TOKENIZER = "tokenizer.json"
+_MAX_TOKENS = {HeadTask.ANSWER: 384}
+_USUAL_MAX_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +46,7 @@ def prepare(options: FinetuneOptions, display: Display) -> Prepared:
     Raises InvalidConfig with everything that is wrong with the first of them that is.
     """
     checkpoint = read_checkpoint(options.checkpoint)
-    most = checkpoint.config.max_positions
-    if options.loop.max_tokens > most:
-        cure = f"the model has {most} positions: say --max-tokens {most}, or less"
-        raise InvalidConfig(
-            [Fault("--max-tokens", f"{options.loop.max_tokens} are asked for", cure)]
-        )
+    max_tokens = _max_tokens(options, checkpoint, display)
     if options.layers is not None and options.layers > checkpoint.config.layers:
         cure = f"the encoder has {checkpoint.config.layers} layers: say no more than that"
         raise InvalidConfig([Fault("--layers", f"{options.layers} are asked for", cure)])
@@ -64,15 +61,13 @@ def prepare(options: FinetuneOptions, display: Display) -> Prepared:
         tokenizer=checkpoint.folder / TOKENIZER,
         task=options.task,
         labels=labels,
-        max_tokens=options.loop.max_tokens,
+        max_tokens=max_tokens,
     )
     training = encoder.encode(parts.training, options.data.training.name)
     validation = encoder.encode(parts.validation, _validation_name(options))
     cut = training.cut + validation.cut
     if cut:
-        display.say(
-            f"cut: {cut:,} rows are longer than {options.loop.max_tokens} tokens (--max-tokens)"
-        )
+        display.say(f"cut: {cut:,} rows are longer than {max_tokens} tokens (--max-tokens)")
     files = digests(checkpoint.files)
     return Prepared(
         checkpoint=checkpoint,
@@ -82,9 +77,28 @@ def prepare(options: FinetuneOptions, display: Display) -> Prepared:
         validation=validation,
         masking=_masking(checkpoint) if options.task is HeadTask.FILL_MASK else None,
         class_weights=weights,
-        decisive={**options.decisive(), **_data_digests(options), "checkpoint": files},
+        decisive={
+            **options.decisive(),
+            "max_tokens": max_tokens,
+            **_data_digests(options),
+            "checkpoint": files,
+        },
         checkpoint_digests=files,
     )
+
+
+def _max_tokens(options: FinetuneOptions, checkpoint: Checkpoint, display: Display) -> int:
+    """Of a row: as asked for, else what is usual, as far as the model has positions."""
+    wanted, most = options.loop.max_tokens, checkpoint.config.max_positions
+    if wanted is None:
+        usual = _MAX_TOKENS.get(options.task, _USUAL_MAX_TOKENS)
+        if usual > most:
+            display.say(f"rows: of {most} tokens at most, the model's positions, not of {usual}")
+        return min(usual, most)
+    if wanted > most:
+        cure = f"the model has {most} positions: say --max-tokens {most}, or less"
+        raise InvalidConfig([Fault("--max-tokens", f"{wanted} are asked for", cure)])
+    return wanted
 
 
 def _parts(options: FinetuneOptions) -> Parts:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,20 +48,33 @@ def write_static(
     nncf = import_module("nncf")  # is not typed, and looks for torch as it starts
     logging.getLogger("nncf").setLevel(logging.ERROR)
     preset = "PERFORMANCE" if weights.symmetric else "MIXED"
-    model = nncf.quantize(
-        _read(source),
-        nncf.Dataset([dict(feeds) for feeds in calibration]),
-        preset=getattr(nncf.QuantizationPreset, preset),
-        subset_size=len(calibration),
-        model_type=nncf.ModelType.TRANSFORMER,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            weights_quantization_params=nncf.quantization.advanced_parameters.QuantizationParameters(
-                per_channel=weights.per_channel
-            )
-        ),
-    )
+    parameters = nncf.quantization.advanced_parameters.QuantizationParameters
+    with _bars_on_a_terminal_only():
+        model = nncf.quantize(
+            _read(source),
+            nncf.Dataset([dict(feeds) for feeds in calibration]),
+            preset=getattr(nncf.QuantizationPreset, preset),
+            subset_size=len(calibration),
+            model_type=nncf.ModelType.TRANSFORMER,
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                weights_quantization_params=parameters(per_channel=weights.per_channel)
+            ),
+        )
     _compress(model, weights)
     openvino.save_model(model, target, compress_to_fp16=False)
+
+
+@contextmanager
+def _bars_on_a_terminal_only() -> Iterator[None]:
+    """NNCF draws on rich's own console, which is stdout: in a file bars would stand in a table."""
+    import rich
+
+    console = rich.get_console()
+    was, console.quiet = console.quiet, console.quiet or not console.is_terminal
+    try:
+        yield
+    finally:
+        console.quiet = was
 
 
 def input_moments(model: openvino.Model, calibration: Sequence[Feeds]) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from trivet_protos.generated import model_config_pb2 as pb
 
 CONFIG = "config.pbtxt"
 _FILES = {"onnxruntime": "model.onnx", "openvino": "model.xml"}
+_WITHOUT_ENGINE = ("tokenizers", "text")  # they have no threads, and batches cost them nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ def find_subject(repository: Path, model: str, asked: str | None) -> Subject:
         cure = "name a pipeline that runs it: " + (", ".join(through) or "there is none")
         raise InvalidConfig([Fault(f"--ask {asked}", f"does not run '{model}'", cure)])
     config = configs[model]
+    _check_engine(model, config, through)
     return Subject(
         repository=repository,
         tuned=model,
@@ -83,7 +85,7 @@ def _steps(config: pb.ModelConfig) -> list[str]:
 
 def _engine_of(pipeline: str, configs: Mapping[str, pb.ModelConfig]) -> str:
     """The step that computes: the last one with an engine that can be tuned."""
-    known = ("tokenizers", "text", "")
+    known = (*_WITHOUT_ENGINE, "")
     found = [
         step
         for step in _steps(configs[pipeline])
@@ -93,6 +95,16 @@ def _engine_of(pipeline: str, configs: Mapping[str, pb.ModelConfig]) -> str:
         cure = "name the model that computes"
         raise InvalidConfig([Fault(pipeline, "none of its steps runs on an engine", cure)])
     return found[-1]
+
+
+def _check_engine(model: str, config: pb.ModelConfig, through: Sequence[str]) -> None:
+    """Raise InvalidConfig for a model whose settings change nothing that can be measured."""
+    if config.backend in _WITHOUT_ENGINE:
+        found = f"runs on '{config.backend}', which has no settings that are tuned"
+        cure = "name the model that computes"
+        if through:
+            cure += f", or a pipeline that runs it: {', '.join(through)}"
+        raise InvalidConfig([Fault(model, found, cure)])
 
 
 def _engines(folder: Path, config: pb.ModelConfig) -> tuple[str, ...]:

@@ -194,9 +194,9 @@ def test_plain_lines_are_texts(tmp_path: Path) -> None:
 
 def test_a_format_that_a_task_cannot_be_learned_from_is_refused(tmp_path: Path) -> None:
     (told,) = refused(tmp_path / "a.txt", "one\n")
-    assert told == "a.txt: classify is not learned from lines; give a file in csv, tsv, jsonl"
+    assert told == "a.txt: is lines, which cannot hold such rows; give a file in csv, tsv, jsonl"
     (told,) = refused(tmp_path / "a.data", "one\n")
-    assert "its ending does not tell its format; say it with --format" in told
+    assert "its ending does not tell its format; say it with --format: csv, tsv, jsonl" in told
     assert len(read(tmp_path / "b.data", "text,label\na,x\n", format_=FileFormat.CSV)) == 1
 
 

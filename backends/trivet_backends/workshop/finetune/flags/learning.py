@@ -16,8 +16,6 @@ from trivet_backends.workshop.tokenizer_file import trained_pooling
 _EPOCHS = {False: 20, True: 3}
 _RATES = {False: 1e-3, True: 5e-4}
 _ENCODER_RATE = 5e-5
-_MAX_TOKENS = {HeadTask.ANSWER: 384}
-_USUAL_MAX_TOKENS = 128
 
 
 def declare(group: argparse._ArgumentGroup) -> None:
@@ -135,7 +133,7 @@ def declare(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def loop_of(args: argparse.Namespace, task: HeadTask) -> LoopOptions:
+def loop_of(args: argparse.Namespace) -> LoopOptions:
     """What they and those of the machine say."""
     return LoopOptions(
         unfreeze=args.unfreeze,
@@ -143,7 +141,7 @@ def loop_of(args: argparse.Namespace, task: HeadTask) -> LoopOptions:
         batch_size=args.batch_size,
         rate=args.learning_rate or _RATES[args.unfreeze],
         encoder_rate=args.encoder_learning_rate,
-        max_tokens=args.max_tokens or _MAX_TOKENS.get(task, _USUAL_MAX_TOKENS),
+        max_tokens=args.max_tokens,
         accumulation=args.gradient_accumulation,
         weight_decay=args.weight_decay,
         warm_up=args.warm_up,

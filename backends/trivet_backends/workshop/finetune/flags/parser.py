@@ -47,7 +47,7 @@ def options_of(args: argparse.Namespace) -> FinetuneOptions:
         pooling=learning.pooling_of(args, task, checkpoint),
         layers=args.layers,
         data=data,
-        loop=learning.loop_of(args, task),
+        loop=learning.loop_of(args),
         output=args.output,
         cache=machine.cache_of(args),
         resume=args.resume,

@@ -42,8 +42,8 @@ def declare(group: argparse._ArgumentGroup) -> None:
         "--max-tokens",
         metavar="N",
         type=values.count,
-        help="of a row; what is longer is cut, or for "
-        "answer read in windows (default: 128, for answer 384)",
+        help="of a row; what is longer is cut, or for answer read in windows (default: 128, for "
+        "answer 384; all that the model takes, if that is less)",
     )
 
 
