@@ -139,9 +139,9 @@ class Inference:
                 with (
                     self._admission.let_in(request.model, size),
                     self._registry.acquire_for(request) as model,
+                    self._tracer.many(model, request),
                 ):
                     deliveries = self._deliveries(asked, model)
-                    trace = self._tracer.sample(request) if self._tracer.on else None
                     async with aclosing(model.stream(request)) as responses:
                         async for response in responses:
                             answer = pb.ModelStreamInferResponse()
@@ -149,8 +149,6 @@ class Inference:
                             final = response.final
                             answer.infer_response.parameters[_FINAL].bool_param = final
                             yield answer.SerializeToString()
-                    if trace:
-                        trace.done(None, model.version)
                     if not final and _wants_empty_final(asked):
                         yield _empty_final(asked, model.version)
             except Exception as error:

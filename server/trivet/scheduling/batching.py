@@ -20,6 +20,7 @@ from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot, measure_of
 from trivet.scheduling.supervision import blamed
 from trivet.telemetry.statistics import Statistics
+from trivet.telemetry.stops import stopped
 
 Run = Callable[[Batch], Awaitable[Sequence[Answer | ServeError]]]
 
@@ -86,8 +87,8 @@ class BatchScheduler:
         self._queue.put_nowait(slot)
         try:
             return await slot.reply
-        except asyncio.CancelledError:
-            self._queue.discard(slot)
+        except BaseException:
+            self._left(slot)
             raise
 
     async def _infer_parts(
@@ -107,8 +108,17 @@ class BatchScheduler:
         except BaseException:
             for slot in slots:
                 slot.reply.cancel()
-                self._queue.discard(slot)
+            self._left(*slots)
             raise
+
+    def _left(self, *slots: Slot) -> None:
+        """A request failed, or its caller left: what of it waits is taken out."""
+        for slot in slots:
+            self._queue.discard(slot)
+        # Of parts the one that was taken first tells most.
+        first = max(slots, key=lambda slot: (slot.timings.taken_ns > 0, -slot.timings.taken_ns))
+        taken_ns = first.timings.taken_ns
+        stopped(self._config.name, first.queued_ns, taken_ns, self._clock.now_ns())
 
     async def close(self) -> None:
         for driver in self._drivers:

@@ -19,6 +19,7 @@ from trivet.scheduling.queue import RequestQueue
 from trivet.scheduling.slot import Slot
 from trivet.scheduling.supervision import blamed
 from trivet.telemetry.statistics import Statistics
+from trivet.telemetry.stops import stopped
 
 # A caller who does not read keeps an instance from all others. After so long, and only while
 # somebody waits for it, the instance is taken away.
@@ -99,9 +100,11 @@ class DecoupledScheduler:
                 self._statistics.response(place).empty_response.add(answers.since_last_ns)
         except ServeError:
             self._statistics.response(place).fail.add(answers.since_last_ns)
+            self._stopped(timings)
             raise
         except (asyncio.CancelledError, GeneratorExit):
             self._statistics.response(place).cancel.add(answers.since_last_ns)
+            self._stopped(timings)
             raise
         finally:
             answers.close()
@@ -113,6 +116,10 @@ class DecoupledScheduler:
         await asyncio.gather(*self._drivers, return_exceptions=True)
         self._queue.close()
         await self._instances.close()
+
+    def _stopped(self, timings: Timings) -> None:
+        now_ns = self._clock.now_ns()
+        stopped(self._config.name, timings.queued_ns, timings.taken_ns, now_ns)
 
     def _rows(self, request: InferRequest) -> int:
         return request.rows if self._config.max_batch_size else 1

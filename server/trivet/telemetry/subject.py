@@ -7,18 +7,19 @@ several, or in a driver's task, keeps the subject beside the request.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 
 from trivet.request import Stages
+from trivet.telemetry.stops import Stop
 from trivet.telemetry.w3c import Parent
 
 MAX_ASKED = 128  # requests of models that a call's trace tells one by one
 
 
 # One request of a call to a model, which is over: model, version, id, when it began and ended on
-# the clock, stages, steps, and what is said of a failure. A bare tuple: each request makes one, and
-# a named one takes six times as long.
+# the clock, stages, steps, what is said of a failure, and where it was then. A bare tuple: each
+# request makes one, and a named one takes six times as long.
 Asked = tuple[
     str,
     int,
@@ -27,6 +28,7 @@ Asked = tuple[
     Stages | None,
     Mapping[str, Stages] | None,
     str | None,
+    Sequence[Stop],
 ]
 
 

@@ -6,7 +6,8 @@ TraceFile's business; `otel.tracer` makes spans instead.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
@@ -16,6 +17,7 @@ import numpy as np
 from trivet.clock import Clock
 from trivet.request import InferRequest, InferResponse, Stages, Tensors
 from trivet.telemetry.sampling import Sampler, Sampling
+from trivet.telemetry.stops import Stop, listen
 from trivet.telemetry.trace_file import Record, TraceFile
 from trivet.telemetry.trace_settings import TENSORS, TIMESTAMPS, Changes, TraceSettings
 from trivet_protos import wire
@@ -33,7 +35,9 @@ class Traceable(Protocol):
 class UnderWay(Protocol):
     """A traced request that is under way."""
 
-    def done(self, response: InferResponse | None, version: int) -> None:
+    def done(
+        self, response: InferResponse | None, version: int, error: BaseException | None = None
+    ) -> None:
         """The request is over. response: None if it failed, or had many answers."""
 
 
@@ -45,8 +49,11 @@ class Trace:
     sampler: Sampler
     request: InferRequest
     started_ns: int
+    stops: Sequence[Stop]  # where it was when it failed
 
-    def done(self, response: InferResponse | None, version: int) -> None:
+    def done(
+        self, response: InferResponse | None, version: int, error: BaseException | None = None
+    ) -> None:
         self.tracer.write(self, response, version)
 
 
@@ -84,32 +91,45 @@ class Tracer:
             if trace:
                 trace.done(response, model.version)
 
+    @contextmanager
+    def many(self, model: Traceable, request: InferRequest) -> Iterator[None]:
+        """Around a request with many answers: traced if it is its turn."""
+        trace, failure = self.sample(request) if self.on else None, None
+        try:
+            yield
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if trace:
+                trace.done(None, model.version, failure)
+
     def sample(self, request: InferRequest) -> UnderWay | None:
         """A trace if this request is to have one. Ask only while `on`."""
         sampler = self._sampling.sampler(request.model)
         if not (sampler.is_on and sampler.takes()):
             return None
-        return Trace(self, sampler, request, self._clock.now_ns())
+        return Trace(self, sampler, request, self._clock.now_ns(), listen())
 
     def write(self, trace: Trace, response: InferResponse | None, version: int) -> None:
         """Write a trace that is done."""
         settings = trace.sampler.settings
-        stages = response.stages if response else Stages()
-        number, ended_ns = next(self._ids), self._clock.now_ns()
-        records: list[Record] = [_head(number, trace.request.model, version, trace.request.id)]
+        request, number, ended_ns = trace.request, next(self._ids), self._clock.now_ns()
+        records: list[Record] = [_head(number, request.model, version, request.id)]
+        stays = _stays(request.model, response, trace.stops)
+        own = stays.pop(request.model, ())
         if TIMESTAMPS in settings.levels:
-            own = () if response and response.steps else _stamps(stages)
             stamps = [("REQUEST_START", trace.started_ns), *own, ("REQUEST_END", ended_ns)]
             records += (_stamp(number, name, ns) for name, ns in stamps)
         if TENSORS in settings.levels:
-            records += _tensors(number, "TENSOR_QUEUE_INPUT", trace.request.inputs)
+            records += _tensors(number, "TENSOR_QUEUE_INPUT", request.inputs)
             outputs = response.outputs if response else {}
             records += _tensors(number, "TENSOR_BACKEND_OUTPUT", outputs)
-        if response and TIMESTAMPS in settings.levels:
-            for model, step in response.steps.items():
+        if TIMESTAMPS in settings.levels:
+            for model, stay in stays.items():
                 child = next(self._ids)
-                records.append(_head(child, model, -1, trace.request.id) | {"parent_id": number})
-                records += (_stamp(child, name, ns) for name, ns in _stamps(step))
+                records.append(_head(child, model, -1, request.id) | {"parent_id": number})
+                records += (_stamp(child, name, ns) for name, ns in stay)
         self._file.write(records, trace.sampler.owner, settings.log_frequency)
 
     def close(self) -> None:
@@ -126,6 +146,17 @@ def _stamp(number: int, name: str, ns: int) -> Record:
     return {"id": number, "timestamps": [{"name": name, "ns": ns}]}
 
 
+Stamps = Sequence[tuple[str, int]]
+
+
+def _stays(model: str, response: InferResponse | None, stops: Sequence[Stop]) -> dict[str, Stamps]:
+    """The stamps of each stay in a model's queue, by model; a pipeline itself has none."""
+    if response is None:
+        return {stop.model: _stamps_of(stop) for stop in stops}
+    stages = response.steps or {model: response.stages}
+    return {name: tuple(_stamps(stay)) for name, stay in stages.items()}
+
+
 def _stamps(stages: Stages) -> Iterator[tuple[str, int]]:
     """When each stage began or ended, on the monotonic clock; nothing if it is not known."""
     if not stages.queued_ns:
@@ -137,6 +168,12 @@ def _stamps(stages: Stages) -> Iterator[tuple[str, int]]:
         yield name, ns
         ns += lasted_ns
     yield "COMPUTE_END", ns
+
+
+def _stamps_of(stop: Stop) -> Stamps:
+    """What is known of a request that failed: when it was queued, and when it was taken."""
+    taken = [("COMPUTE_START", stop.taken_ns)] if stop.taken_ns else []
+    return [("QUEUE_START", stop.queued_ns), *taken]
 
 
 def _tensors(number: int, activity: str, tensors: Tensors) -> Iterator[Record]:

@@ -37,13 +37,17 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models that echo: alone, two at a time, many times, one that fails, and a pipeline."""
+    """Models that echo: alone, two at a time, many times, two that fail, and a pipeline."""
     repository = tmp_path_factory.mktemp("traced")
     add_model(repository, "echo")
     pairs = "dynamic_batching { max_queue_delay_microseconds: 60000000 preferred_batch_size: 2 }"
     add_model(repository, "pairs", fake_config(batching=pairs))
+    waiting = "default_queue_policy { default_timeout_microseconds: 10000 }"
+    impatient = fake_config(batching=pairs.replace("}", f"{waiting} }}"))
+    add_model(repository, "impatient", impatient)
     many = "model_transaction_policy { decoupled: true }"
     add_model(repository, "many", fake_config(batching="", more=many))
+    add_model(repository, "breaks", fake_config(batching="", more=many, poison="666.0"))
     add_model(repository, "picky", fake_config(poison="666.0"))
     add_model(repository, "both", pipeline_config(["echo", "picky"]))
     return repository

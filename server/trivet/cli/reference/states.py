@@ -111,6 +111,10 @@ ATTRIBUTES = (
     ("trivet.model.name", "the model asked, or the step's"),
     ("trivet.model.version", "the version that answered"),
     ("trivet.request.id", "as the caller gave it"),
+    (
+        "trivet.failed_in",
+        "where one ended that failed: queue (a timeout, or its caller left), or batch",
+    ),
     ("trivet.batch.requests", "requests in the batch"),
     ("trivet.batch.rows", "rows of them all"),
     ("trivet.batch.tokens", "tokens of texts, where batches go by length"),

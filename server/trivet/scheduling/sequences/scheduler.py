@@ -27,6 +27,7 @@ from trivet.scheduling.sequences.table import SequenceTable
 from trivet.scheduling.sequences.tensors import SequenceTensors, measure_shape
 from trivet.scheduling.sequences.turns import Tracked, Turn, new_turn
 from trivet.telemetry.statistics import Statistics
+from trivet.telemetry.stops import stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,12 @@ class SequenceScheduler:
         self._wake()
         try:
             return await turn.reply
-        except asyncio.CancelledError:
-            self._table.cancel(turn)
-            self._wake()
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                self._table.cancel(turn)
+                self._wake()
+            taken_ns = turn.timings.taken_ns
+            stopped(self._config.name, turn.queued_ns, taken_ns, self._clock.now_ns())
             raise
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@
       infer pipeline                               each request of it to a model
         tokenize                                   a step by a model of the backend `tokenizers`
         step encoder                               any other step
-          queue
+          queue                                    of a failed one: as long as it waited
           batch                                    in a batch; linked to the batch's own span
             compute                                the engine
     batch encoder                                  a trace of its own, which neighbours link to
@@ -28,6 +28,7 @@ from opentelemetry.trace.span import TraceState
 from trivet.errors import Code
 from trivet.request import BatchRun, Stages
 from trivet.telemetry.otel.exporters import SCOPE
+from trivet.telemetry.stops import Stop
 from trivet.telemetry.subject import Asked, Subject
 
 Attributes = Mapping[str, str | int | float | bool]
@@ -107,7 +108,7 @@ class _Tree:
             yield from self._asked(asked, root)
 
     def _asked(self, asked: Asked, above: SpanContext) -> Iterator[ReadableSpan]:
-        model, version, request_id, times, own, steps, error = asked
+        model, version, request_id, times, own, steps, error, stops = asked
         here = _below(above)
         attributes: dict[str, str | int | float | bool] = {
             "trivet.model.name": model,
@@ -116,20 +117,42 @@ class _Tree:
         if request_id:
             attributes["trivet.request.id"] = request_id
         status = _UNSET if error is None else Status(StatusCode.ERROR, error)
+        if stops:
+            attributes["trivet.failed_in"] = "batch" if stops[0].taken_ns else "queue"
         yield self._span(f"infer {model}", here, above, times, attributes, status=status)
         for step, stages in (steps or {}).items():
             yield from self._step(step, stages, here)
         if own and not steps:
             yield from self._stages(model, own, here)
+        for number, stop in enumerate(stops):  # what ended since the first failed is not to blame
+            yield from self._stop(stop, model, here, _UNSET if number else status)
 
     def _step(self, model: str, stages: Stages, above: SpanContext) -> Iterator[ReadableSpan]:
         if not stages.queued_ns:  # its answer came from the cache
             return
         here = _below(above)
-        name = "tokenize" if self._backend_of(model) == _TOKENIZERS else f"step {model}"
-        times = stages.queued_ns, _ends(stages)
+        name, times = self._step_name(model), (stages.queued_ns, _ends(stages))
         yield self._span(name, here, above, times, {"trivet.model.name": model})
         yield from self._stages(model, stages, here)
+
+    def _stop(
+        self, stop: Stop, asked: str, above: SpanContext, status: Status
+    ) -> Iterator[ReadableSpan]:
+        """Where a request to `asked` ended: with that model, or with one of its steps."""
+        model, queued_ns, taken_ns, ended_ns = stop
+        if model != asked:
+            here, name, times = _below(above), self._step_name(model), (queued_ns, ended_ns)
+            told = {"trivet.model.name": model}
+            yield self._span(name, here, above, times, told, status=status)
+            above = here
+        times = queued_ns, taken_ns or ended_ns
+        in_queue = _UNSET if taken_ns else status
+        yield self._span("queue", _below(above), above, times, status=in_queue)
+        if taken_ns:
+            yield self._span("batch", _below(above), above, (taken_ns, ended_ns), status=status)
+
+    def _step_name(self, model: str) -> str:
+        return "tokenize" if self._backend_of(model) == _TOKENIZERS else f"step {model}"
 
     def _stages(self, model: str, stages: Stages, above: SpanContext) -> Iterator[ReadableSpan]:
         """queue, batch and compute of one stay in a model's queue."""

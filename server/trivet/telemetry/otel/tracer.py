@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from trivet.clock import Clock
@@ -10,6 +10,7 @@ from trivet.errors import Code, ServeError
 from trivet.request import InferRequest, InferResponse
 from trivet.telemetry.otel.outlet import Outlet
 from trivet.telemetry.otel.spans import Ended, SpanMaker
+from trivet.telemetry.stops import Stop, listen
 from trivet.telemetry.subject import Subject, current
 from trivet.telemetry.trace_settings import TraceSettings
 from trivet.telemetry.tracing import Traceable, Tracer
@@ -66,7 +67,7 @@ class SpanTracer(Tracer):
     async def _noted(
         self, subject: Subject, model: Traceable, request: InferRequest
     ) -> InferResponse:
-        started_ns, version = self._now_ns(), model.version
+        started_ns, version, stops = self._now_ns(), model.version, listen()
         stages = steps = failure = None
         try:
             response = await model.infer(request)
@@ -78,7 +79,7 @@ class SpanTracer(Tracer):
             raise
         finally:
             times = started_ns, self._now_ns()
-            asked = request.model, version, request.id, times, stages, steps, failure
+            asked = request.model, version, request.id, times, stages, steps, failure, stops
             subject.note(asked)
 
     def sample(self, request: InferRequest) -> _UnderWay | None:
@@ -123,13 +124,19 @@ class _UnderWay:
     request: InferRequest
     now_ns: Callable[[], int]
     started_ns: int = field(init=False)
+    stops: Sequence[Stop] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.started_ns = self.now_ns()
+        self.started_ns, self.stops = self.now_ns(), listen()
 
-    def done(self, response: InferResponse | None, version: int) -> None:
+    def done(
+        self, response: InferResponse | None, version: int, error: BaseException | None = None
+    ) -> None:
+        failure = None if error is None else said_of(error)
         request, times = self.request, (self.started_ns, self.now_ns())
-        self.subject.note((request.model, version, request.id, times, None, None, None))
+        self.subject.note(
+            (request.model, version, request.id, times, None, None, failure, self.stops)
+        )
 
 
 class _Allowance:

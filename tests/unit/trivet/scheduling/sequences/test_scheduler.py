@@ -29,6 +29,7 @@ from trivet.scheduling.executor import Executor
 from trivet.scheduling.sequences.scheduler import SequenceScheduler
 from trivet.scheduling.sequences.table import SequenceCancelled, SequenceTable
 from trivet.telemetry.statistics import Statistics
+from trivet.telemetry.stops import Stop, listen
 from trivet.telemetry.subject import Subject, ids_of, make_current
 from trivet.testing.clock import ManualClock, settle
 
@@ -397,6 +398,25 @@ async def test_requests_of_one_batch_share_its_mark(beds: Beds) -> None:
     first, second = await asyncio.gather(*tasks)
     assert first.stages.batch is second.stages.batch
     assert first.stages.batch and first.stages.batch.requests == 2
+
+
+async def test_who_traces_is_told_where_a_failed_request_was(beds: Beds) -> None:
+    bed = beds()
+    stops = listen()
+    with pytest.raises(EngineFailed):
+        await bed.say(1, 13, "S")
+    assert stops == [Stop("m", 0, 0, 0)]
+    bed.instances[0].gate.clear()
+    await bed.clock.advance(us=5)
+    running, waiting = bed.ask(2, 1, "S"), bed.ask(2, 1)
+    await asyncio.to_thread(bed.instances[0].started.acquire)
+    await settle()
+    await bed.clock.advance(us=5)
+    waiting.cancel()
+    await asyncio.wait((waiting,))
+    assert stops[1:] == [Stop("m", 5_000, 0, 10_000)]
+    bed.instances[0].gate.set()
+    await running
 
 
 async def test_a_failed_last_request_frees_the_place(beds: Beds) -> None:

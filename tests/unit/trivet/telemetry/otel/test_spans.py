@@ -122,7 +122,7 @@ async def test_a_batch_is_told_once_by_whichever_of_its_requests_is_first() -> N
     for _ in range(2):
         subject = bed.tracer.begin(METHOD, NO_HEADER)
         stages = Stages(10, 1, 1, 1, 1, run)
-        subject.note(("m", 1, "", (5, 20), stages, None, None))
+        subject.note(("m", 1, "", (5, 20), stages, None, None, ()))
         bed.tracer.over(subject, Code.OK)
     spans = bed.spans()
     (shared,) = [span for span in spans if span.name == "batch m"]
@@ -226,7 +226,7 @@ def test_a_clock_that_is_set_does_not_tear_a_trace_apart(monkeypatch: pytest.Mon
     maker = SpanMaker(Resource({}), lambda model: "")
     for zero in (4_999_000, 999_000):
         subject = Subject(METHOD, None, 100)
-        subject.note(("m", 1, "", (200, 900), Stages(300, 100, 0, 100, 0), None, None))
+        subject.note(("m", 1, "", (200, 900), Stages(300, 100, 0, 100, 0), None, None, ()))
         spans = maker.spans(subject, Ended(1000, Code.OK, "", "rate"), 1000)
         assert [(span.start_time, span.end_time) for span in spans] == [
             (zero + begun, zero + ended)
