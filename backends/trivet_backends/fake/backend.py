@@ -40,7 +40,7 @@ from trivet_backends.fake.behaviour import (
 )
 from trivet_backends.parameters import Reader
 
-_REMEMBERED = 10_000  # batches; a load run makes millions
+_REMEMBERED = 1_000  # batches of each model; a load run makes millions, at 150 bytes each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class FakeBackend:
 
     @property
     def batches(self) -> list[Executed]:
-        """What was executed, in the order of start: the last 10,000 batches."""
+        """What was executed, in the order of start: the last 1,000 batches."""
         return list(self._executed)
 
     def open(self, config: ModelConfig, context: LoadContext) -> FakeArtifact:
