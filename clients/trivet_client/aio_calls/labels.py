@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
-from typing import overload
+from typing import Unpack, overload
 
 from trivet_client.aio_calls.connected import AsyncConnected
 from trivet_client.head_values import Aggregation, ClassifiedText, LongText, TaggedText
-from trivet_client.messages import heads
-from trivet_client.messages.heads import Model, Tagging, Text
-from trivet_client.messages.results import listed
+from trivet_client.messages import labels
+from trivet_client.messages.labels import Tagging
+from trivet_client.messages.requests import Model, Text, listed, listed_pairs
+from trivet_client.messages.results import answers_of
+from trivet_client.options import ClassifyOptions, TagTokensOptions
 from trivet_client.streaming import IN_FLIGHT
 from trivet_client.values import Failure
 
@@ -19,25 +21,11 @@ class AsyncLabelCalls(AsyncConnected):
 
     @overload
     async def classify(  # type: ignore[overload-overlap]
-        self,
-        texts: Text,
-        *,
-        model: str = "classify",
-        version: int | None = None,
-        top_k: int = 0,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: Text, **options: Unpack[ClassifyOptions]
     ) -> ClassifiedText: ...
     @overload
     async def classify(
-        self,
-        texts: Sequence[Text],
-        *,
-        model: str = "classify",
-        version: int | None = None,
-        top_k: int = 0,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: Sequence[Text], **options: Unpack[ClassifyOptions]
     ) -> tuple[ClassifiedText, ...]: ...
     async def classify(
         self,
@@ -55,11 +43,11 @@ class AsyncLabelCalls(AsyncConnected):
         take, of a pair the longer text first; otherwise it is refused. One text that cannot be
         served fails the whole call: `classify_stream` fails that text alone.
         """
-        request = heads.classify_request(
-            heads.listed_texts(texts), Model(name=model, version=version), top_k, truncate
+        request = labels.classify_request(
+            listed_pairs(texts), Model(name=model, version=version), top_k, truncate
         )
         response = await self._call(self._text.Classify, request, timeout_s)
-        answers = heads.classified(response, len(request.texts))
+        answers = answers_of(response, len(request.texts), labels.classified)
         return answers[0] if isinstance(texts, str | tuple) else answers
 
     def classify_stream(
@@ -74,32 +62,16 @@ class AsyncLabelCalls(AsyncConnected):
         timeout_s: float | None = None,
     ) -> AsyncGenerator[tuple[int, ClassifiedText | Failure], None]:
         """Classify any number of texts or pairs, as `embed_stream` embeds them."""
-        dialect = heads.ClassifyDialect(Model(name=model, version=version), top_k, truncate)
+        dialect = labels.ClassifyDialect(Model(name=model, version=version), top_k, truncate)
         return self._stream(self._text.ClassifyStream, texts, dialect, in_flight, timeout_s)
 
     @overload
     async def tag_tokens(  # type: ignore[overload-overlap]
-        self,
-        texts: str,
-        *,
-        model: str = "tag_tokens",
-        version: int | None = None,
-        aggregation: Aggregation | None = None,
-        long_text: LongText | None = None,
-        stride: int | None = None,
-        timeout_s: float | None = None,
+        self, texts: str, **options: Unpack[TagTokensOptions]
     ) -> TaggedText: ...
     @overload
     async def tag_tokens(
-        self,
-        texts: Sequence[str],
-        *,
-        model: str = "tag_tokens",
-        version: int | None = None,
-        aggregation: Aggregation | None = None,
-        long_text: LongText | None = None,
-        stride: int | None = None,
-        timeout_s: float | None = None,
+        self, texts: Sequence[str], **options: Unpack[TagTokensOptions]
     ) -> tuple[TaggedText, ...]: ...
     async def tag_tokens(
         self,
@@ -119,11 +91,11 @@ class AsyncLabelCalls(AsyncConnected):
         windows share.
         """
         tagging = Tagging(aggregation=aggregation, long_text=long_text, stride=stride)
-        request = heads.tag_tokens_request(
+        request = labels.tag_tokens_request(
             listed(texts), Model(name=model, version=version), tagging
         )
         response = await self._call(self._text.TagTokens, request, timeout_s)
-        answers = heads.tagged(response, len(request.texts))
+        answers = answers_of(response, len(request.texts), labels.tagged)
         return answers[0] if isinstance(texts, str) else answers
 
     def tag_tokens_stream(
@@ -140,5 +112,5 @@ class AsyncLabelCalls(AsyncConnected):
     ) -> AsyncGenerator[tuple[int, TaggedText | Failure], None]:
         """Tag any number of texts, as `embed_stream` embeds them."""
         tagging = Tagging(aggregation=aggregation, long_text=long_text, stride=stride)
-        dialect = heads.TagTokensDialect(Model(name=model, version=version), tagging)
+        dialect = labels.TagTokensDialect(Model(name=model, version=version), tagging)
         return self._stream(self._text.TagTokensStream, texts, dialect, in_flight, timeout_s)

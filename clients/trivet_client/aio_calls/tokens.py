@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
-from typing import overload
+from typing import Unpack, overload
 
 from trivet_client.aio_calls.connected import AsyncConnected
 from trivet_client.messages import tokens
-from trivet_client.messages.heads import Model, Text
+from trivet_client.messages.requests import Model, Text, listed_pairs
+from trivet_client.messages.results import answers_of
+from trivet_client.options import TextOptions
 from trivet_client.streaming import IN_FLIGHT
 from trivet_client.values import Failure
 from trivet_client.vector_values import DetokenizedText, TokenizedText
@@ -18,23 +20,11 @@ class AsyncTokenCalls(AsyncConnected):
 
     @overload
     async def tokenize(  # type: ignore[overload-overlap]
-        self,
-        texts: Text,
-        *,
-        model: str = "tokenize",
-        version: int | None = None,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: Text, **options: Unpack[TextOptions]
     ) -> TokenizedText: ...
     @overload
     async def tokenize(
-        self,
-        texts: Sequence[Text],
-        *,
-        model: str = "tokenize",
-        version: int | None = None,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: Sequence[Text], **options: Unpack[TextOptions]
     ) -> tuple[TokenizedText, ...]: ...
     async def tokenize(
         self,
@@ -46,10 +36,11 @@ class AsyncTokenCalls(AsyncConnected):
         timeout_s: float | None = None,
     ) -> TokenizedText | tuple[TokenizedText, ...]:
         """Tell the tokens of one text, or of each of a list. A tuple of two texts is a pair."""
-        asked: Sequence[Text] = [texts] if isinstance(texts, str | tuple) else texts
-        request = tokens.tokenize_request(asked, Model(name=model, version=version), truncate)
+        request = tokens.tokenize_request(
+            listed_pairs(texts), Model(name=model, version=version), truncate
+        )
         response = await self._call(self._text.Tokenize, request, timeout_s)
-        answers = tokens.tokenized_texts(response, len(asked))
+        answers = answers_of(response, len(request.texts), tokens.tokenized)
         return answers[0] if isinstance(texts, str | tuple) else answers
 
     def tokenize_stream(
@@ -80,7 +71,7 @@ class AsyncTokenCalls(AsyncConnected):
             token_lists, Model(name=model, version=version), keep_special
         )
         response = await self._call(self._text.Detokenize, request, timeout_s)
-        return tokens.detokenized_texts(response, len(token_lists))
+        return answers_of(response, len(request.token_lists), tokens.detokenized)
 
     def detokenize_stream(
         self,

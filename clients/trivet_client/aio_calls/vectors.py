@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
-from typing import overload
+from typing import Unpack, overload
 
 from trivet_client.aio_calls.connected import AsyncConnected
 from trivet_client.messages import vectors
-from trivet_client.messages.heads import Model
-from trivet_client.messages.results import listed
+from trivet_client.messages.requests import Model, listed
+from trivet_client.messages.results import answers_of
 from trivet_client.messages.vectors import FewShot, ZeroShot
+from trivet_client.options import FewShotOptions, TextOptions, ZeroShotOptions
 from trivet_client.streaming import IN_FLIGHT
 from trivet_client.values import Failure
 from trivet_client.vector_values import FewShotMethod, LabelledText, Similarities, SimilarTexts
@@ -23,25 +24,11 @@ class AsyncVectorCalls(AsyncConnected):
 
     @overload
     async def similarity(  # type: ignore[overload-overlap]
-        self,
-        texts: str,
-        others: str,
-        *,
-        model: str = "embed",
-        version: int | None = None,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: str, others: str, **options: Unpack[TextOptions]
     ) -> SimilarTexts: ...
     @overload
     async def similarity(
-        self,
-        texts: str | Sequence[str],
-        others: Sequence[str],
-        *,
-        model: str = "embed",
-        version: int | None = None,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: str | Sequence[str], others: Sequence[str], **options: Unpack[TextOptions]
     ) -> Similarities: ...
     async def similarity(
         self,
@@ -63,7 +50,7 @@ class AsyncVectorCalls(AsyncConnected):
         )
         response = await self._call(self._text.Similarity, request, timeout_s)
         if isinstance(texts, str) and isinstance(others, str):
-            return vectors.one_similarity(response)
+            return answers_of(response, 1, vectors.similar)[0]
         return vectors.similarities(response, len(request.others))
 
     def similarity_stream(
@@ -82,31 +69,11 @@ class AsyncVectorCalls(AsyncConnected):
 
     @overload
     async def zero_shot(  # type: ignore[overload-overlap]
-        self,
-        texts: str,
-        labels: Sequence[str],
-        *,
-        model: str = "embed",
-        version: int | None = None,
-        template: str = "",
-        multi_label: bool = False,
-        temperature: float = 0.0,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: str, labels: Sequence[str], **options: Unpack[ZeroShotOptions]
     ) -> LabelledText: ...
     @overload
     async def zero_shot(
-        self,
-        texts: Sequence[str],
-        labels: Sequence[str],
-        *,
-        model: str = "embed",
-        version: int | None = None,
-        template: str = "",
-        multi_label: bool = False,
-        temperature: float = 0.0,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: Sequence[str], labels: Sequence[str], **options: Unpack[ZeroShotOptions]
     ) -> tuple[LabelledText, ...]: ...
     async def zero_shot(
         self,
@@ -137,7 +104,7 @@ class AsyncVectorCalls(AsyncConnected):
         )
         request = asked.request(listed(texts), Model(name=model, version=version))
         response = await self._call(self._text.ZeroShot, request, timeout_s)
-        answers = vectors.zero_shot_texts(response, len(request.texts))
+        answers = answers_of(response, len(request.texts), vectors.zero_shot)
         return answers[0] if isinstance(texts, str) else answers
 
     def zero_shot_stream(
@@ -167,31 +134,14 @@ class AsyncVectorCalls(AsyncConnected):
 
     @overload
     async def few_shot(  # type: ignore[overload-overlap]
-        self,
-        texts: str,
-        examples: Sequence[tuple[str, str]],
-        *,
-        model: str = "embed",
-        version: int | None = None,
-        method: FewShotMethod = "nearest_centroid",
-        neighbors: int = 0,
-        temperature: float = 0.0,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: str, examples: Sequence[tuple[str, str]], **options: Unpack[FewShotOptions]
     ) -> LabelledText: ...
     @overload
     async def few_shot(
         self,
         texts: Sequence[str],
         examples: Sequence[tuple[str, str]],
-        *,
-        model: str = "embed",
-        version: int | None = None,
-        method: FewShotMethod = "nearest_centroid",
-        neighbors: int = 0,
-        temperature: float = 0.0,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        **options: Unpack[FewShotOptions],
     ) -> tuple[LabelledText, ...]: ...
     async def few_shot(
         self,
@@ -220,7 +170,7 @@ class AsyncVectorCalls(AsyncConnected):
         )
         request = asked.request(listed(texts), Model(name=model, version=version))
         response = await self._call(self._text.FewShot, request, timeout_s)
-        answers = vectors.few_shot_texts(response, len(request.texts))
+        answers = answers_of(response, len(request.texts), vectors.few_shot)
         return answers[0] if isinstance(texts, str) else answers
 
     def few_shot_stream(

@@ -1,16 +1,16 @@
-"""Messages of trivet.v1.TextService."""
+"""Messages of the tasks of an encoder and of its masked language model: Embed, FillMask."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from trivet_client.errors import broken, invalid
 from trivet_client.messages.numbers import whole
-from trivet_client.messages.results import cost_of, counted, failure_of, listed
-from trivet_client.messages.vectors import pooling_of
+from trivet_client.messages.requests import Model, number_of
+from trivet_client.messages.results import Response, cost_of, counted, reply_of
 from trivet_client.streaming import Reply
 from trivet_client.values import (
     Candidate,
@@ -20,31 +20,58 @@ from trivet_client.values import (
     FilledMask,
     FilledText,
 )
+from trivet_client.vector_values import InspectedText
 from trivet_protos.generated import text_pb2 as pb
+
+_POOLING: Mapping[str | None, pb.Pooling] = {
+    None: pb.POOLING_UNSPECIFIED,
+    "mean": pb.POOLING_MEAN,
+    "cls": pb.POOLING_CLS,
+    "max": pb.POOLING_MAX,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
-    """How vectors are to be made; None: as the model was built."""
+    """How vectors are to be made; None: as the model was built.
+
+    Raises InvalidArgument for an unknown pooling.
+    """
 
     pooling: str | None = None
     normalize: bool | None = None
     layer: int | None = None
 
+    def __post_init__(self) -> None:
+        number_of("pooling", self.pooling, _POOLING)
+
     def write(self, request: pb.EmbedRequest | pb.EmbedStreamRequest) -> None:
-        """Raises InvalidArgument for an unknown pooling."""
-        request.pooling = pooling_of(self.pooling)
+        """Say so in a request. What is None is left unset, which is not the same as 0."""
+        request.pooling = number_of("pooling", self.pooling, _POOLING)
         if self.normalize is not None:
             request.normalize = self.normalize
         if self.layer is not None:
             request.layer = self.layer
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What of a layer is to be told besides its vector."""
+
+    hidden_state: bool = False
+    attention: bool = False
+
+
 def embed_request(
-    texts: str | Sequence[str], model: str, version: int | None, truncate: bool, how: How
+    texts: Sequence[str], model: Model, truncate: bool, how: How, look: Look = Look()
 ) -> pb.EmbedRequest:
     request = pb.EmbedRequest(
-        model=model, version=version or 0, texts=listed(texts), truncate=truncate
+        model=model.name,
+        version=model.number,
+        texts=texts,
+        truncate=truncate,
+        hidden_state=look.hidden_state,
+        attention=look.attention,
     )
     how.write(request)
     return request
@@ -64,114 +91,44 @@ def embeddings(response: pb.EmbedResponse, asked: int) -> Embeddings:
     )
 
 
-def one_embedding(response: pb.EmbedResponse) -> Embedding:
-    """The vector of the only text asked. Raises Internal if the answer has another size."""
-    (result,) = counted(response.results, 1)
-    return _embedding(response, result)
-
-
-def fill_mask_request(
-    texts: str | Sequence[str],
-    model: str,
-    version: int | None,
-    top_k: int,
-    truncate: bool,
-    targets: Sequence[str] | None,
-) -> pb.FillMaskRequest:
-    return pb.FillMaskRequest(
-        model=model,
-        version=version or 0,
-        texts=listed(texts),
-        top_k=whole("top_k", top_k),
-        truncate=truncate,
-        targets=checked_targets(targets),
-    )
-
-
-def checked_targets(targets: Sequence[str] | None) -> Sequence[str]:
-    """Raises InvalidArgument for an empty list, which would mean all, and for a text."""
-    if targets is None:
-        return ()
-    if isinstance(targets, str):
-        raise invalid(f"targets is the text {targets!r}; give a list of words")
-    if not targets:
-        raise invalid("targets is empty; name at least one word, or leave it out")
-    return targets
-
-
-def filled_texts(response: pb.FillMaskResponse, asked: int) -> tuple[FilledText, ...]:
-    """The answers to `asked` texts. Raises Internal if there are more or fewer."""
-    return tuple(_filled(response, result) for result in counted(response.results, asked))
-
-
 class EmbedDialect:
     """How texts and their vectors travel on EmbedStream."""
 
-    def __init__(self, model: str, version: int | None, truncate: bool, how: How) -> None:
+    def __init__(self, model: Model, truncate: bool, how: How) -> None:
         self._model = model
-        self._version = version or 0
         self._truncate = truncate
         self._how = how
-        how.write(pb.EmbedStreamRequest())  # raises now, not on the sending side
 
     def request(self, text: str, index: int) -> tuple[str, pb.EmbedStreamRequest]:
-        request_id = str(index)
         request = pb.EmbedStreamRequest(
-            id=request_id,
-            model=self._model,
-            version=self._version,
+            id=str(index),
+            model=self._model.name,
+            version=self._model.number,
             text=text,
             truncate=self._truncate,
         )
         self._how.write(request)
-        return request_id, request
+        return request.id, request
 
     def reply(self, response: pb.EmbedStreamResponse) -> Reply[Embedding | Failure]:
-        if response.HasField("error"):
-            return Reply(response.id, failure_of(response.error))
-        return Reply(response.id, _embedding(response, response.result))
+        return reply_of(response, embedding)
 
 
-class FillMaskDialect:
-    """How texts and their candidates travel on FillMaskStream."""
-
-    def __init__(
-        self,
-        model: str,
-        version: int | None,
-        top_k: int,
-        truncate: bool,
-        targets: Sequence[str] | None,
-    ) -> None:
-        self._model = model
-        self._version = version or 0
-        self._top_k = whole("top_k", top_k)
-        self._truncate = truncate
-        self._targets = checked_targets(targets)
-
-    def request(self, text: str, index: int) -> tuple[str, pb.FillMaskStreamRequest]:
-        request_id = str(index)
-        return request_id, pb.FillMaskStreamRequest(
-            id=request_id,
-            model=self._model,
-            version=self._version,
-            text=text,
-            top_k=self._top_k,
-            truncate=self._truncate,
-            targets=self._targets,
-        )
-
-    def reply(self, response: pb.FillMaskStreamResponse) -> Reply[FilledText | Failure]:
-        if response.HasField("error"):
-            return Reply(response.id, failure_of(response.error))
-        return Reply(response.id, _filled(response, response.result))
-
-
-def _embedding(
-    response: pb.EmbedResponse | pb.EmbedStreamResponse, result: pb.EmbedResult
-) -> Embedding:
+def embedding(response: Response, result: pb.EmbedResult) -> Embedding:
     return Embedding(
         vector=_vector(result),
+        cost=cost_of(result.cost),
+        model=response.model_name,
+        version=response.model_version,
+    )
+
+
+def inspected(response: Response, result: pb.EmbedResult) -> InspectedText:
+    return InspectedText(
+        vector=_vector(result),
+        tokens=tuple(result.tokens),
+        hidden_state=_array(result.hidden_state) if result.HasField("hidden_state") else None,
+        attention=_array(result.attention) if result.HasField("attention") else None,
         cost=cost_of(result.cost),
         model=response.model_name,
         version=response.model_version,
@@ -182,9 +139,53 @@ def _vector(result: pb.EmbedResult) -> np.ndarray:
     return np.fromiter(result.embedding, np.float32, len(result.embedding))
 
 
-def _filled(
-    response: pb.FillMaskResponse | pb.FillMaskStreamResponse, result: pb.FillMaskResult
-) -> FilledText:
+def _array(array: pb.FloatArray) -> np.ndarray:
+    values = np.fromiter(array.values, np.float32, len(array.values))
+    return values.reshape(tuple(array.shape))
+
+
+def fill_mask_request(
+    texts: Sequence[str], model: Model, top_k: int, truncate: bool, targets: Sequence[str] | None
+) -> pb.FillMaskRequest:
+    """Raises InvalidArgument for a top_k that is no number, and for targets that name no word."""
+    return pb.FillMaskRequest(
+        model=model.name,
+        version=model.number,
+        texts=texts,
+        top_k=whole("top_k", top_k),
+        truncate=truncate,
+        targets=_checked(targets),
+    )
+
+
+class FillMaskDialect:
+    """How texts and their candidates travel on FillMaskStream."""
+
+    def __init__(
+        self, model: Model, top_k: int, truncate: bool, targets: Sequence[str] | None
+    ) -> None:
+        """Raises InvalidArgument as `fill_mask_request` does."""
+        self._model = model
+        self._top_k = whole("top_k", top_k)
+        self._truncate = truncate
+        self._targets = _checked(targets)
+
+    def request(self, text: str, index: int) -> tuple[str, pb.FillMaskStreamRequest]:
+        return str(index), pb.FillMaskStreamRequest(
+            id=str(index),
+            model=self._model.name,
+            version=self._model.number,
+            text=text,
+            top_k=self._top_k,
+            truncate=self._truncate,
+            targets=self._targets,
+        )
+
+    def reply(self, response: pb.FillMaskStreamResponse) -> Reply[FilledText | Failure]:
+        return reply_of(response, filled)
+
+
+def filled(response: Response, result: pb.FillMaskResult) -> FilledText:
     return FilledText(
         masks=tuple(_mask(mask) for mask in result.masks),
         cost=cost_of(result.cost),
@@ -199,3 +200,14 @@ def _mask(mask: pb.Mask) -> FilledMask:
         for c in mask.candidates
     )
     return FilledMask(position=mask.position, candidates=tuple(candidates))
+
+
+def _checked(targets: Sequence[str] | None) -> Sequence[str]:
+    """Raises InvalidArgument for an empty list, which would mean all, and for a text."""
+    if targets is None:
+        return ()
+    if isinstance(targets, str):
+        raise invalid(f"targets is the text {targets!r}; give a list of words")
+    if not targets:
+        raise invalid("targets is empty; name at least one word, or leave it out")
+    return targets

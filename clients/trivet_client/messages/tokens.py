@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trivet_client.errors import invalid
-from trivet_client.messages.heads import Model, Text
-from trivet_client.messages.results import cost_of, counted, failure_of
+from trivet_client.messages.requests import Model, Text, apart, pair_of
+from trivet_client.messages.results import Response, cost_of, reply_of
 from trivet_client.streaming import Reply
 from trivet_client.values import Failure
 from trivet_client.vector_values import DetokenizedText, Token, TokenizedText
@@ -15,21 +14,14 @@ from trivet_protos.generated import text_pb2 as pb
 
 def tokenize_request(texts: Sequence[Text], model: Model, truncate: bool) -> pb.TokenizeRequest:
     """Raises InvalidArgument for texts and pairs in one call."""
-    pairs = [text for text in texts if not isinstance(text, str)]
-    if pairs and len(pairs) < len(texts):
-        raise invalid(f"{len(pairs)} of {len(texts)} are pairs; send pairs or texts in one call")
+    firsts, seconds = apart(texts)
     return pb.TokenizeRequest(
         model=model.name,
         version=model.number,
-        texts=[text if isinstance(text, str) else text[0] for text in texts],
-        text_pairs=[pair for _, pair in pairs],
+        texts=firsts,
+        text_pairs=seconds,
         truncate=truncate,
     )
-
-
-def tokenized_texts(response: pb.TokenizeResponse, asked: int) -> tuple[TokenizedText, ...]:
-    """The answers to `asked` texts. Raises Internal if there are more or fewer."""
-    return tuple(_tokenized(response, result) for result in counted(response.results, asked))
 
 
 class TokenizeDialect:
@@ -40,7 +32,7 @@ class TokenizeDialect:
         self._truncate = truncate
 
     def request(self, text: Text, index: int) -> tuple[str, pb.TokenizeStreamRequest]:
-        first, second = (text, None) if isinstance(text, str) else text
+        first, second = (text, None) if isinstance(text, str) else pair_of(text)
         return str(index), pb.TokenizeStreamRequest(
             id=str(index),
             model=self._model.name,
@@ -51,9 +43,7 @@ class TokenizeDialect:
         )
 
     def reply(self, response: pb.TokenizeStreamResponse) -> Reply[TokenizedText | Failure]:
-        if response.HasField("error"):
-            return Reply(response.id, failure_of(response.error))
-        return Reply(response.id, _tokenized(response, response.result))
+        return reply_of(response, tokenized)
 
 
 def detokenize_request(
@@ -65,11 +55,6 @@ def detokenize_request(
         token_lists=[pb.TokenList(ids=ids) for ids in lists],
         keep_special=keep_special,
     )
-
-
-def detokenized_texts(response: pb.DetokenizeResponse, asked: int) -> tuple[DetokenizedText, ...]:
-    """The answers to `asked` lists. Raises Internal if there are more or fewer."""
-    return tuple(_detokenized(response, result) for result in counted(response.results, asked))
 
 
 class DetokenizeDialect:
@@ -89,14 +74,10 @@ class DetokenizeDialect:
         )
 
     def reply(self, response: pb.DetokenizeStreamResponse) -> Reply[DetokenizedText | Failure]:
-        if response.HasField("error"):
-            return Reply(response.id, failure_of(response.error))
-        return Reply(response.id, _detokenized(response, response.result))
+        return reply_of(response, detokenized)
 
 
-def _tokenized(
-    response: pb.TokenizeResponse | pb.TokenizeStreamResponse, result: pb.TokenizeResult
-) -> TokenizedText:
+def tokenized(response: Response, result: pb.TokenizeResult) -> TokenizedText:
     return TokenizedText(
         tokens=tuple(_token(token) for token in result.tokens),
         cost=cost_of(result.cost),
@@ -117,9 +98,7 @@ def _token(token: pb.Token) -> Token:
     )
 
 
-def _detokenized(
-    response: pb.DetokenizeResponse | pb.DetokenizeStreamResponse, result: pb.DetokenizeResult
-) -> DetokenizedText:
+def detokenized(response: Response, result: pb.DetokenizeResult) -> DetokenizedText:
     return DetokenizedText(
         text=result.text,
         cost=cost_of(result.cost),

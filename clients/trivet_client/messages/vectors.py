@@ -1,4 +1,4 @@
-"""Messages of the tasks without a trained head: Similarity, ZeroShot, FewShot, a look inside."""
+"""Messages of the tasks that compare vectors: Similarity, ZeroShot, FewShot."""
 
 from __future__ import annotations
 
@@ -8,37 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from trivet_client.errors import invalid
-from trivet_client.messages.heads import Model
 from trivet_client.messages.numbers import whole
-from trivet_client.messages.results import cost_of, counted, failure_of
+from trivet_client.messages.requests import Model, number_of, pair_of
+from trivet_client.messages.results import Response, cost_of, counted, reply_of
 from trivet_client.streaming import Reply
 from trivet_client.values import Failure
-from trivet_client.vector_values import (
-    InspectedText,
-    LabelledText,
-    ScoredLabel,
-    Similarities,
-    SimilarTexts,
-)
+from trivet_client.vector_values import LabelledText, ScoredLabel, Similarities, SimilarTexts
 from trivet_protos.generated import text_pb2 as pb
 
-POOLING: Mapping[str | None, pb.Pooling] = {
-    None: pb.POOLING_UNSPECIFIED,
-    "mean": pb.POOLING_MEAN,
-    "cls": pb.POOLING_CLS,
-    "max": pb.POOLING_MAX,
-}
 _METHOD: Mapping[str, pb.FewShotMethod] = {
     "nearest_centroid": pb.FEW_SHOT_METHOD_NEAREST_CENTROID,
     "nearest_neighbors": pb.FEW_SHOT_METHOD_NEAREST_NEIGHBORS,
 }
-
-
-def pooling_of(name: str | None) -> pb.Pooling:
-    """Raises InvalidArgument for an unknown word."""
-    if name in POOLING:
-        return POOLING[name]
-    raise invalid(f"pooling is {name!r}; give one of {', '.join(filter(None, POOLING))}")
 
 
 def similarity_request(
@@ -47,12 +28,6 @@ def similarity_request(
     return pb.SimilarityRequest(
         model=model.name, version=model.number, texts=texts, others=others, truncate=truncate
     )
-
-
-def one_similarity(response: pb.SimilarityResponse) -> SimilarTexts:
-    """Of the only pair asked. Raises Internal if the answer has another size."""
-    (result,) = counted(response.results, 1)
-    return _similar(response, result)
 
 
 def similarities(response: pb.SimilarityResponse, asked: int) -> Similarities:
@@ -74,7 +49,7 @@ class SimilarityDialect:
         self._truncate = truncate
 
     def request(self, pair: tuple[str, str], index: int) -> tuple[str, pb.SimilarityStreamRequest]:
-        text, other = pair
+        text, other = pair_of(pair)
         return str(index), pb.SimilarityStreamRequest(
             id=str(index),
             model=self._model.name,
@@ -85,14 +60,21 @@ class SimilarityDialect:
         )
 
     def reply(self, response: pb.SimilarityStreamResponse) -> Reply[SimilarTexts | Failure]:
-        if response.HasField("error"):
-            return Reply(response.id, failure_of(response.error))
-        return Reply(response.id, _similar(response, response.result))
+        return reply_of(response, similar)
+
+
+def similar(response: Response, result: pb.SimilarityResult) -> SimilarTexts:
+    return SimilarTexts(
+        similarity=result.similarity,
+        cost=cost_of(result.cost),
+        model=response.model_name,
+        version=response.model_version,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZeroShot:
-    """Labels to choose from, and how."""
+    """Labels to choose from, and how. Raises InvalidArgument for a text in place of the labels."""
 
     labels: Sequence[str]
     template: str
@@ -100,12 +82,16 @@ class ZeroShot:
     temperature: float
     truncate: bool
 
+    def __post_init__(self) -> None:
+        if isinstance(self.labels, str):  # its letters would be taken
+            raise invalid(f"labels is the text {self.labels!r}; give a list of them")
+
     def request(self, texts: Sequence[str], model: Model) -> pb.ZeroShotRequest:
         return pb.ZeroShotRequest(
             model=model.name,
             version=model.number,
             texts=texts,
-            labels=_listed(self.labels, "labels"),
+            labels=self.labels,
             template=self.template,
             multi_label=self.multi_label,
             temperature=self.temperature,
@@ -127,7 +113,7 @@ class ZeroShotDialect:
             model=self._model.name,
             version=self._model.number,
             text=text,
-            labels=_listed(asked.labels, "labels"),
+            labels=asked.labels,
             template=asked.template,
             multi_label=asked.multi_label,
             temperature=asked.temperature,
@@ -135,14 +121,7 @@ class ZeroShotDialect:
         )
 
     def reply(self, response: pb.ZeroShotStreamResponse) -> Reply[LabelledText | Failure]:
-        if response.HasField("error"):
-            return Reply(response.id, failure_of(response.error))
-        return Reply(response.id, _zero_shot(response, response.result))
-
-
-def zero_shot_texts(response: pb.ZeroShotResponse, asked: int) -> tuple[LabelledText, ...]:
-    """The answers to `asked` texts. Raises Internal if there are more or fewer."""
-    return tuple(_zero_shot(response, result) for result in counted(response.results, asked))
+        return reply_of(response, zero_shot)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +139,7 @@ class FewShot:
         whole("neighbors", self.neighbors)
 
     def request(self, texts: Sequence[str], model: Model) -> pb.FewShotRequest:
-        """Raises InvalidArgument for an unknown method."""
+        """Raises InvalidArgument for an unknown method, and for examples that are no pairs."""
         return pb.FewShotRequest(
             model=model.name,
             version=model.number,
@@ -173,13 +152,12 @@ class FewShot:
         )
 
     def written(self) -> list[pb.Example]:
-        return [pb.Example(text=text, label=label) for text, label in self.examples]
+        """Raises InvalidArgument for an example that is no pair."""
+        return [pb.Example(text=text, label=label) for text, label in map(pair_of, self.examples)]
 
     def number(self) -> pb.FewShotMethod:
         """Raises InvalidArgument for an unknown word."""
-        if self.method in _METHOD:
-            return _METHOD[self.method]
-        raise invalid(f"method is {self.method!r}; give one of {', '.join(_METHOD)}")
+        return number_of("method", self.method, _METHOD)
 
 
 class FewShotDialect:
@@ -205,111 +183,30 @@ class FewShotDialect:
         )
 
     def reply(self, response: pb.FewShotStreamResponse) -> Reply[LabelledText | Failure]:
-        if response.HasField("error"):
-            return Reply(response.id, failure_of(response.error))
-        return Reply(response.id, _few_shot(response, response.result))
+        return reply_of(response, few_shot)
 
 
-def few_shot_texts(response: pb.FewShotResponse, asked: int) -> tuple[LabelledText, ...]:
-    """The answers to `asked` texts. Raises Internal if there are more or fewer."""
-    return tuple(_few_shot(response, result) for result in counted(response.results, asked))
+def zero_shot(response: Response, result: pb.ZeroShotResult) -> LabelledText:
+    compared = result.labels_cost if result.HasField("labels_cost") else None
+    return _labelled(response, result, compared)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What of which layer is to be told."""
-
-    layer: int | None
-    pooling: str | None
-    normalize: bool | None
-    hidden_state: bool
-    attention: bool
-    truncate: bool
-
-    def request(self, texts: Sequence[str], model: Model) -> pb.EmbedRequest:
-        """Raises InvalidArgument for an unknown pooling."""
-        request = pb.EmbedRequest(
-            model=model.name,
-            version=model.number,
-            texts=texts,
-            truncate=self.truncate,
-            pooling=pooling_of(self.pooling),
-            hidden_state=self.hidden_state,
-            attention=self.attention,
-        )
-        if self.normalize is not None:
-            request.normalize = self.normalize
-        if self.layer is not None:
-            request.layer = self.layer
-        return request
+def few_shot(response: Response, result: pb.FewShotResult) -> LabelledText:
+    compared = result.examples_cost if result.HasField("examples_cost") else None
+    return _labelled(response, result, compared)
 
 
-def inspected_texts(response: pb.EmbedResponse, asked: int) -> tuple[InspectedText, ...]:
-    """The answers to `asked` texts. Raises Internal if there are more or fewer."""
-    return tuple(
-        InspectedText(
-            vector=np.fromiter(result.embedding, np.float32, len(result.embedding)),
-            tokens=tuple(result.tokens),
-            hidden_state=_array(result.hidden_state) if result.HasField("hidden_state") else None,
-            attention=_array(result.attention) if result.HasField("attention") else None,
-            cost=cost_of(result.cost),
-            model=response.model_name,
-            version=response.model_version,
-        )
-        for result in counted(response.results, asked)
-    )
-
-
-def _array(array: pb.FloatArray) -> np.ndarray:
-    values = np.fromiter(array.values, np.float32, len(array.values))
-    return values.reshape(tuple(array.shape))
-
-
-def _listed(texts: Sequence[str], what: str) -> Sequence[str]:
-    """Raises InvalidArgument for a text in place of a list, whose letters would be taken."""
-    if isinstance(texts, str):
-        raise invalid(f"{what} is the text {texts!r}; give a list of them")
-    return texts
-
-
-def _similar(
-    response: pb.SimilarityResponse | pb.SimilarityStreamResponse, result: pb.SimilarityResult
-) -> SimilarTexts:
-    return SimilarTexts(
-        similarity=result.similarity,
-        cost=cost_of(result.cost),
-        model=response.model_name,
-        version=response.model_version,
-    )
-
-
-def _zero_shot(
-    response: pb.ZeroShotResponse | pb.ZeroShotStreamResponse, result: pb.ZeroShotResult
+def _labelled(
+    response: Response, result: pb.ZeroShotResult | pb.FewShotResult, compared: pb.Cost | None
 ) -> LabelledText:
-    compared = cost_of(result.labels_cost) if result.HasField("labels_cost") else None
+    labels = (
+        ScoredLabel(label=one.label, score=one.score, similarity=one.similarity)
+        for one in result.labels
+    )
     return LabelledText(
-        labels=_labels(result.labels),
+        labels=tuple(labels),
         cost=cost_of(result.cost),
-        compared_cost=compared,
+        compared_cost=None if compared is None else cost_of(compared),
         model=response.model_name,
         version=response.model_version,
-    )
-
-
-def _few_shot(
-    response: pb.FewShotResponse | pb.FewShotStreamResponse, result: pb.FewShotResult
-) -> LabelledText:
-    compared = cost_of(result.examples_cost) if result.HasField("examples_cost") else None
-    return LabelledText(
-        labels=_labels(result.labels),
-        cost=cost_of(result.cost),
-        compared_cost=compared,
-        model=response.model_name,
-        version=response.model_version,
-    )
-
-
-def _labels(labels: Sequence[pb.ScoredLabel]) -> tuple[ScoredLabel, ...]:
-    return tuple(
-        ScoredLabel(label=one.label, score=one.score, similarity=one.similarity) for one in labels
     )

@@ -4,12 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import overload
+from typing import Unpack, overload
 
 from trivet_client.head_values import AnsweredQuestion, LongText, NextSentence
-from trivet_client.messages import heads
-from trivet_client.messages.heads import Answering, Model
-from trivet_client.messages.results import listed
+from trivet_client.messages.pairs import (
+    AnswerDialect,
+    Answering,
+    NextSentenceDialect,
+    answer_request,
+    answered,
+    next_sentence,
+    next_sentence_request,
+)
+from trivet_client.messages.requests import Model, listed
+from trivet_client.messages.results import answers_of
+from trivet_client.options import AnswerOptions, TextOptions
 from trivet_client.streaming import IN_FLIGHT
 from trivet_client.sync_calls.connected import Connected
 from trivet_client.values import Failure
@@ -20,35 +29,14 @@ class PairCalls(Connected):
 
     @overload
     def answer(  # type: ignore[overload-overlap]
-        self,
-        questions: str,
-        passages: str,
-        *,
-        model: str = "answer",
-        version: int | None = None,
-        top_k: int = 1,
-        max_answer_tokens: int = 30,
-        no_answer_threshold: float | None = None,
-        long_text: LongText | None = None,
-        stride: int | None = None,
-        window: int = 0,
-        timeout_s: float | None = None,
+        self, questions: str, passages: str, **options: Unpack[AnswerOptions]
     ) -> AnsweredQuestion: ...
     @overload
     def answer(
         self,
         questions: Sequence[str],
         passages: str | Sequence[str],
-        *,
-        model: str = "answer",
-        version: int | None = None,
-        top_k: int = 1,
-        max_answer_tokens: int = 30,
-        no_answer_threshold: float | None = None,
-        long_text: LongText | None = None,
-        stride: int | None = None,
-        window: int = 0,
-        timeout_s: float | None = None,
+        **options: Unpack[AnswerOptions],
     ) -> tuple[AnsweredQuestion, ...]: ...
     def answer(
         self,
@@ -81,11 +69,11 @@ class PairCalls(Connected):
             stride=stride,
             window=window,
         )
-        request = heads.answer_request(
+        request = answer_request(
             listed(questions), listed(passages), Model(name=model, version=version), answering
         )
         response = self._call(self._text.Answer, request, timeout_s)
-        answers = heads.answered(response, len(request.questions))
+        answers = answers_of(response, len(request.questions), answered)
         return answers[0] if isinstance(questions, str) else answers
 
     def answer_stream(
@@ -112,30 +100,16 @@ class PairCalls(Connected):
             stride=stride,
             window=window,
         )
-        dialect = heads.AnswerDialect(Model(name=model, version=version), answering)
+        dialect = AnswerDialect(Model(name=model, version=version), answering)
         return self._stream(self._text.AnswerStream, questions, dialect, in_flight, timeout_s)
 
     @overload
     def next_sentence(  # type: ignore[overload-overlap]
-        self,
-        texts: str,
-        next_texts: str,
-        *,
-        model: str = "next_sentence",
-        version: int | None = None,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: str, next_texts: str, **options: Unpack[TextOptions]
     ) -> NextSentence: ...
     @overload
     def next_sentence(
-        self,
-        texts: Sequence[str],
-        next_texts: Sequence[str],
-        *,
-        model: str = "next_sentence",
-        version: int | None = None,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: Sequence[str], next_texts: Sequence[str], **options: Unpack[TextOptions]
     ) -> tuple[NextSentence, ...]: ...
     def next_sentence(
         self,
@@ -151,11 +125,11 @@ class PairCalls(Connected):
 
         truncate: as in `classify`.
         """
-        request = heads.next_sentence_request(
+        request = next_sentence_request(
             listed(texts), listed(next_texts), Model(name=model, version=version), truncate
         )
         response = self._call(self._text.NextSentence, request, timeout_s)
-        answers = heads.next_sentences(response, len(request.texts))
+        answers = answers_of(response, len(request.texts), next_sentence)
         return answers[0] if isinstance(texts, str) else answers
 
     def next_sentence_stream(
@@ -169,5 +143,5 @@ class PairCalls(Connected):
         timeout_s: float | None = None,
     ) -> Generator[tuple[int, NextSentence | Failure], None, None]:
         """Ask any number of pairs, as `embed_stream` embeds texts."""
-        dialect = heads.NextSentenceDialect(Model(name=model, version=version), truncate)
+        dialect = NextSentenceDialect(Model(name=model, version=version), truncate)
         return self._stream(self._text.NextSentenceStream, pairs, dialect, in_flight, timeout_s)

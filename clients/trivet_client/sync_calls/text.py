@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from typing import overload
+from typing import Unpack, overload
 
-from trivet_client.messages import text, vectors
-from trivet_client.messages.heads import Model
-from trivet_client.messages.results import listed
-from trivet_client.messages.vectors import Look
+from trivet_client.messages import text
+from trivet_client.messages.requests import Model, listed
+from trivet_client.messages.results import answers_of
+from trivet_client.messages.text import How, Look
+from trivet_client.options import EmbedOptions, FillMaskOptions, InspectOptions
 from trivet_client.streaming import IN_FLIGHT
 from trivet_client.sync_calls.connected import Connected
 from trivet_client.values import Embedding, Embeddings, Failure, FilledText
@@ -21,30 +22,10 @@ class TextCalls(Connected):
 
     @overload  # a str is a Sequence[str] too, hence the overlap: the first one decides
     def embed(  # type: ignore[overload-overlap]
-        self,
-        texts: str,
-        *,
-        model: str = "embed",
-        version: int | None = None,
-        truncate: bool = False,
-        pooling: Pooling | None = None,
-        normalize: bool | None = None,
-        layer: int | None = None,
-        timeout_s: float | None = None,
+        self, texts: str, **options: Unpack[EmbedOptions]
     ) -> Embedding: ...
     @overload
-    def embed(
-        self,
-        texts: Sequence[str],
-        *,
-        model: str = "embed",
-        version: int | None = None,
-        truncate: bool = False,
-        pooling: Pooling | None = None,
-        normalize: bool | None = None,
-        layer: int | None = None,
-        timeout_s: float | None = None,
-    ) -> Embeddings: ...
+    def embed(self, texts: Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings: ...
     def embed(
         self,
         texts: str | Sequence[str],
@@ -65,12 +46,14 @@ class TextCalls(Connected):
         pooling, normalize, layer: None for as the model was built; anything else needs a model
         built with `trivet build --hidden-states`, such as "embed_inspect" (see `inspect`).
         """
-        how = text.How(pooling=pooling, normalize=normalize, layer=layer)
-        request = text.embed_request(texts, model, version, truncate, how)
+        how = How(pooling=pooling, normalize=normalize, layer=layer)
+        request = text.embed_request(
+            listed(texts), Model(name=model, version=version), truncate, how
+        )
         response = self._call(self._text.Embed, request, timeout_s)
         if isinstance(texts, str):
-            return text.one_embedding(response)
-        return text.embeddings(response, len(texts))
+            return answers_of(response, 1, text.embedding)[0]
+        return text.embeddings(response, len(request.texts))
 
     def embed_stream(
         self,
@@ -91,39 +74,17 @@ class TextCalls(Connected):
         What it raises is raised here.
         timeout_s: of the whole stream. Closing the generator cancels the stream.
         """
-        how = text.How(pooling=pooling, normalize=normalize, layer=layer)
-        dialect = text.EmbedDialect(model, version, truncate, how)
+        how = How(pooling=pooling, normalize=normalize, layer=layer)
+        dialect = text.EmbedDialect(Model(name=model, version=version), truncate, how)
         return self._stream(self._text.EmbedStream, texts, dialect, in_flight, timeout_s)
 
     @overload
     def inspect(  # type: ignore[overload-overlap]
-        self,
-        texts: str,
-        *,
-        model: str = "embed_inspect",
-        version: int | None = None,
-        layer: int | None = None,
-        pooling: Pooling | None = None,
-        normalize: bool | None = None,
-        hidden_state: bool = True,
-        attention: bool = True,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: str, **options: Unpack[InspectOptions]
     ) -> InspectedText: ...
     @overload
     def inspect(
-        self,
-        texts: Sequence[str],
-        *,
-        model: str = "embed_inspect",
-        version: int | None = None,
-        layer: int | None = None,
-        pooling: Pooling | None = None,
-        normalize: bool | None = None,
-        hidden_state: bool = True,
-        attention: bool = True,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: Sequence[str], **options: Unpack[InspectOptions]
     ) -> tuple[InspectedText, ...]: ...
     def inspect(
         self,
@@ -145,42 +106,22 @@ class TextCalls(Connected):
         attention=False. layer: 0 the embeddings, -1 or None the last; pooling, normalize: None for
         as the model was built.
         """
-        look = Look(
-            layer=layer,
-            pooling=pooling,
-            normalize=normalize,
-            hidden_state=hidden_state,
-            attention=attention,
-            truncate=truncate,
+        how = How(pooling=pooling, normalize=normalize, layer=layer)
+        look = Look(hidden_state=hidden_state, attention=attention)
+        request = text.embed_request(
+            listed(texts), Model(name=model, version=version), truncate, how, look
         )
-        request = look.request(listed(texts), Model(name=model, version=version))
         response = self._call(self._text.Embed, request, timeout_s)
-        answers = vectors.inspected_texts(response, len(request.texts))
+        answers = answers_of(response, len(request.texts), text.inspected)
         return answers[0] if isinstance(texts, str) else answers
 
     @overload
     def fill_mask(  # type: ignore[overload-overlap]
-        self,
-        texts: str,
-        *,
-        model: str = "fill_mask",
-        version: int | None = None,
-        top_k: int = 5,
-        targets: Sequence[str] | None = None,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: str, **options: Unpack[FillMaskOptions]
     ) -> FilledText: ...
     @overload
     def fill_mask(
-        self,
-        texts: Sequence[str],
-        *,
-        model: str = "fill_mask",
-        version: int | None = None,
-        top_k: int = 5,
-        targets: Sequence[str] | None = None,
-        truncate: bool = False,
-        timeout_s: float | None = None,
+        self, texts: Sequence[str], **options: Unpack[FillMaskOptions]
     ) -> tuple[FilledText, ...]: ...
     def fill_mask(
         self,
@@ -198,10 +139,12 @@ class TextCalls(Connected):
         top_k: candidates per mask. targets: the only candidates, words that are one token each.
         The rest as in `embed`.
         """
-        request = text.fill_mask_request(texts, model, version, top_k, truncate, targets)
+        request = text.fill_mask_request(
+            listed(texts), Model(name=model, version=version), top_k, truncate, targets
+        )
         response = self._call(self._text.FillMask, request, timeout_s)
-        filled = text.filled_texts(response, len(request.texts))
-        return filled[0] if isinstance(texts, str) else filled
+        answers = answers_of(response, len(request.texts), text.filled)
+        return answers[0] if isinstance(texts, str) else answers
 
     def fill_mask_stream(
         self,
@@ -216,5 +159,5 @@ class TextCalls(Connected):
         timeout_s: float | None = None,
     ) -> Generator[tuple[int, FilledText | Failure], None, None]:
         """Fill the masks of any number of texts, as `embed_stream` embeds them."""
-        dialect = text.FillMaskDialect(model, version, top_k, truncate, targets)
+        dialect = text.FillMaskDialect(Model(name=model, version=version), top_k, truncate, targets)
         return self._stream(self._text.FillMaskStream, texts, dialect, in_flight, timeout_s)

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from trivet_client import Failure, LabelScore, TaggedSpan, errors
-from trivet_client.messages import heads
-from trivet_client.messages.heads import Answering, Model, Tagging
+from trivet_client.messages import labels, pairs
+from trivet_client.messages.labels import Tagging
+from trivet_client.messages.pairs import Answering
+from trivet_client.messages.requests import Model, listed_pairs
+from trivet_client.messages.results import answers_of
 from trivet_protos.generated import text_pb2 as pb
 
 MODEL = Model(name="m", version=4)
@@ -41,43 +44,43 @@ def test_numbers_of_other_tasks_are_refused_by_their_names() -> None:
     with pytest.raises(errors.InvalidArgument, match="stride is -1"):
         tagging(stride=-1)
     with pytest.raises(errors.InvalidArgument, match="top_k is -1"):
-        heads.classify_request(["a"], MODEL, -1, False)
+        labels.classify_request(["a"], MODEL, -1, False)
     with pytest.raises(errors.InvalidArgument, match="top_k is -1"):
-        heads.ClassifyDialect(MODEL, -1, False)
+        labels.ClassifyDialect(MODEL, -1, False)
 
 
 def test_texts_and_pairs_travel_in_their_own_fields() -> None:
-    request = heads.classify_request(["a", "b"], MODEL, 2, True)
+    request = labels.classify_request(["a", "b"], MODEL, 2, True)
     assert request == pb.ClassifyRequest(
         model="m", version=4, texts=["a", "b"], top_k=2, truncate=True
     )
-    request = heads.classify_request([("a", "b"), ("c", "")], MODEL, 0, False)
+    request = labels.classify_request([("a", "b"), ("c", "")], MODEL, 0, False)
     assert (list(request.texts), list(request.text_pairs)) == (["a", "c"], ["b", ""])
 
 
 def test_a_mixture_of_texts_and_pairs_is_refused() -> None:
     with pytest.raises(errors.InvalidArgument, match=r"1 of 2 are pairs"):
-        heads.classify_request(["a", ("b", "c")], MODEL, 0, False)
+        labels.classify_request(["a", ("b", "c")], MODEL, 0, False)
 
 
 def test_a_tuple_is_a_pair_and_a_list_is_several() -> None:
-    assert heads.listed_texts("a") == ["a"]
-    assert heads.listed_texts(("a", "b")) == [("a", "b")]
-    assert heads.listed_texts(["a", "b"]) == ["a", "b"]
+    assert listed_pairs("a") == ["a"]
+    assert listed_pairs(("a", "b")) == [("a", "b")]
+    assert listed_pairs(["a", "b"]) == ["a", "b"]
     with pytest.raises(errors.InvalidArgument, match="a tuple of 2 texts, not 3"):
-        heads.listed_texts(("a", "b", "c"))
+        listed_pairs(("a", "b", "c"))
 
 
 def test_what_is_not_said_is_not_sent() -> None:
-    request = heads.tag_tokens_request(["a"], Model(name="m", version=None), tagging())
+    request = labels.tag_tokens_request(["a"], Model(name="m", version=None), tagging())
     assert request == pb.TagTokensRequest(model="m", texts=["a"])
-    asked = heads.answer_request(["q"], ["p"], MODEL, answering())
+    asked = pairs.answer_request(["q"], ["p"], MODEL, answering())
     assert not asked.HasField("stride")
     assert not asked.HasField("no_answer_threshold")
 
 
 def test_nought_is_sent_where_it_means_something() -> None:
-    asked = heads.answer_request(
+    asked = pairs.answer_request(
         ["q"], ["p"], MODEL, answering(stride=0, no_answer_threshold=0.0, long_text="window")
     )
     assert asked.HasField("stride")
@@ -89,16 +92,16 @@ def test_nought_is_sent_where_it_means_something() -> None:
     ("ask", "told"),
     [
         (
-            lambda: heads.tag_tokens_request(["a"], MODEL, tagging(aggregation="last")),
-            "aggregation is 'last'; send one of none, simple, first, max, average",
+            lambda: labels.tag_tokens_request(["a"], MODEL, tagging(aggregation="last")),
+            "aggregation is 'last'; give one of none, simple, first, max, average",
         ),
         (
-            lambda: heads.TagTokensDialect(MODEL, tagging(long_text="cut")),
-            "long_text is 'cut'; send one of refuse, truncate, window",
+            lambda: labels.TagTokensDialect(MODEL, tagging(long_text="cut")),
+            "long_text is 'cut'; give one of refuse, truncate, window",
         ),
         (
-            lambda: heads.AnswerDialect(MODEL, answering(long_text="cut")),
-            "long_text is 'cut'; send one of refuse, truncate, window",
+            lambda: pairs.AnswerDialect(MODEL, answering(long_text="cut")),
+            "long_text is 'cut'; give one of refuse, truncate, window",
         ),
     ],
 )
@@ -110,43 +113,30 @@ def test_an_unknown_word_is_refused_before_it_is_sent(ask: Any, told: str) -> No
 
 def test_answers_are_values() -> None:
     label = pb.LabelScore(label="good", score=0.5)
-    (text,) = heads.classified(
-        pb.ClassifyResponse(
-            model_name="m",
-            model_version=4,
-            results=[pb.ClassifyResult(labels=[label], cost=COST)],
-        ),
-        1,
+    response = pb.ClassifyResponse(
+        model_name="m", model_version=4, results=[pb.ClassifyResult(labels=[label], cost=COST)]
     )
+    (text,) = answers_of(response, 1, labels.classified)
     assert text.labels == (LabelScore(label="good", score=0.5),)
     assert (text.model, text.version, text.cost.windows) == ("m", 4, 2)
     span = pb.TaggedSpan(label="PER", score=0.5, start=1, end=4, text="Ada")
-    (tagged,) = heads.tagged(pb.TagTokensResponse(results=[pb.TagTokensResult(spans=[span])]), 1)
+    tagged = labels.tagged(pb.TagTokensResponse(), pb.TagTokensResult(spans=[span]))
     assert tagged.spans == (TaggedSpan(label="PER", score=0.5, start=1, end=4, text="Ada"),)
     assert tagged.cost.windows == 1  # of a server that does not tell
 
 
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda: heads.classified(pb.ClassifyResponse(), 1),
-        lambda: heads.tagged(pb.TagTokensResponse(), 1),
-        lambda: heads.answered(pb.AnswerResponse(), 1),
-        lambda: heads.next_sentences(pb.NextSentenceResponse(), 1),
-    ],
-)
-def test_an_answer_of_another_size_is_an_error(read: Any) -> None:
+def test_an_answer_of_another_size_is_an_error() -> None:
     with pytest.raises(errors.Internal, match="1 texts were asked, but the server answered 0"):
-        read()
+        answers_of(pb.ClassifyResponse(), 1, labels.classified)
 
 
 @pytest.mark.parametrize(
     ("dialect", "response"),
     [
-        (heads.ClassifyDialect(MODEL, 0, False), pb.ClassifyStreamResponse),
-        (heads.TagTokensDialect(MODEL, tagging()), pb.TagTokensStreamResponse),
-        (heads.AnswerDialect(MODEL, answering()), pb.AnswerStreamResponse),
-        (heads.NextSentenceDialect(MODEL, False), pb.NextSentenceStreamResponse),
+        (labels.ClassifyDialect(MODEL, 0, False), pb.ClassifyStreamResponse),
+        (labels.TagTokensDialect(MODEL, tagging()), pb.TagTokensStreamResponse),
+        (pairs.AnswerDialect(MODEL, answering()), pb.AnswerStreamResponse),
+        (pairs.NextSentenceDialect(MODEL, False), pb.NextSentenceStreamResponse),
     ],
 )
 def test_a_refused_item_of_a_stream_is_a_failure_of_its_own(dialect: Any, response: Any) -> None:
@@ -157,11 +147,11 @@ def test_a_refused_item_of_a_stream_is_a_failure_of_its_own(dialect: Any, respon
 
 
 def test_a_streams_items_travel_one_by_one() -> None:
-    request_id, asked = heads.AnswerDialect(MODEL, answering(top_k=2)).request(("q", "p"), 3)
+    request_id, asked = pairs.AnswerDialect(MODEL, answering(top_k=2)).request(("q", "p"), 3)
     assert (request_id, asked.id, asked.question, asked.passage) == ("3", "3", "q", "p")
-    _, one = heads.ClassifyDialect(MODEL, 0, False).request("a", 0)
+    _, one = labels.ClassifyDialect(MODEL, 0, False).request("a", 0)
     assert not one.HasField("text_pair")
-    _, pair = heads.ClassifyDialect(MODEL, 0, False).request(("a", ""), 1)
+    _, pair = labels.ClassifyDialect(MODEL, 0, False).request(("a", ""), 1)
     assert pair.HasField("text_pair")
-    _, follows = heads.NextSentenceDialect(MODEL, True).request(("a", "b"), 2)
+    _, follows = pairs.NextSentenceDialect(MODEL, True).request(("a", "b"), 2)
     assert (follows.text, follows.next_text, follows.truncate) == ("a", "b", True)

@@ -13,7 +13,8 @@ from tests.harness.toolchains import needs
 from trivet_client import Cost, InspectedText
 from trivet_client.errors import Internal, InvalidArgument
 from trivet_client.messages import text, tokens, vectors
-from trivet_client.messages.heads import Model
+from trivet_client.messages.requests import Model
+from trivet_client.messages.results import answers_of
 from trivet_client.plot import plot_attention
 from trivet_protos.generated import text_pb2 as pb
 
@@ -37,9 +38,9 @@ def inspected(count: int = 5, heads: int = 4, **changes: Any) -> InspectedText:
 
 
 def test_a_list_of_targets_is_sent_and_none_means_all() -> None:
-    asked = text.fill_mask_request("a [MASK]", "m", None, 5, False, ["cat", "dog"])
+    asked = text.fill_mask_request(["a [MASK]"], MODEL, 5, False, ["cat", "dog"])
     assert list(asked.targets) == ["cat", "dog"]
-    assert not text.fill_mask_request("a [MASK]", "m", None, 5, False, None).targets
+    assert not text.fill_mask_request(["a [MASK]"], MODEL, 5, False, None).targets
 
 
 @pytest.mark.parametrize(
@@ -48,31 +49,30 @@ def test_a_list_of_targets_is_sent_and_none_means_all() -> None:
 )
 def test_targets_that_would_mean_something_else_are_refused(targets: Any, said: str) -> None:
     with pytest.raises(InvalidArgument, match=said):
-        text.fill_mask_request("a [MASK]", "m", None, 5, False, targets)
+        text.fill_mask_request(["a [MASK]"], MODEL, 5, False, targets)
 
 
 def test_an_unknown_pooling_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(InvalidArgument, match="pooling is 'median'; give one of mean, cls, max"):
-        text.EmbedDialect("m", None, False, text.How(pooling="median"))
+        text.EmbedDialect(MODEL, False, text.How(pooling="median"))
     with pytest.raises(InvalidArgument, match="pooling is 'median'"):
-        text.embed_request("a", "m", None, False, text.How(pooling="median"))
+        text.embed_request(["a"], MODEL, False, text.How(pooling="median"))
 
 
 def test_what_is_not_asked_of_embed_is_not_sent() -> None:
-    plain = text.embed_request("a", "m", None, False, text.How())
+    plain = text.embed_request(["a"], MODEL, False, text.How())
     assert not plain.HasField("normalize")
     assert not plain.HasField("layer")
-    asked = text.embed_request("a", "m", None, False, text.How(normalize=False, layer=0))
+    asked = text.embed_request(["a"], MODEL, False, text.How(normalize=False, layer=0))
     assert asked.HasField("normalize")
     assert asked.HasField("layer")
 
 
 def test_a_text_in_place_of_labels_is_refused() -> None:
-    asked = vectors.ZeroShot(
-        labels="sport", template="", multi_label=False, temperature=0, truncate=False
-    )
     with pytest.raises(InvalidArgument, match="labels is the text 'sport'; give a list"):
-        asked.request(["a"], MODEL)
+        vectors.ZeroShot(
+            labels="sport", template="", multi_label=False, temperature=0, truncate=False
+        )
 
 
 def test_an_unknown_method_is_refused() -> None:
@@ -103,7 +103,7 @@ def test_an_answer_of_another_size_is_a_broken_server() -> None:
 def test_arrays_get_their_shape_back() -> None:
     array = pb.FloatArray(shape=[2, 1, 2], values=[1, 2, 3, 4])
     response = pb.EmbedResponse(results=[pb.EmbedResult(attention=array, tokens=["a"])])
-    (found,) = vectors.inspected_texts(response, 1)
+    (found,) = answers_of(response, 1, text.inspected)
     assert found.hidden_state is None
     assert found.attention is not None
     assert found.attention.tolist() == [[[1, 2]], [[3, 4]]]
