@@ -18,10 +18,6 @@ class Alarm:
         self._when_ns = 0
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def is_set(self) -> bool:
-        return self._task is not None
-
     def set(self, when_ns: int) -> None:
         """Ring at this time at the latest. An earlier setting stays: who is woken looks again."""
         if self._task is not None:

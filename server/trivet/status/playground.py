@@ -65,10 +65,9 @@ def asking(task: Task[Any, Any], calls: JsonCalls, draining: asyncio.Event) -> H
         try:
             if draining.is_set():
                 raise Draining("the server is shutting down; ask another")
-            body = await _body(receive)
             call = _call(scope)
-            async with asyncio.timeout_at(call.deadline_s):
-                answer = await calls.ask(task, body, call)
+            async with asyncio.timeout_at(call.deadline_s):  # whoever sends slowly, too
+                answer = await calls.ask(task, await _body(receive), call)
         except TimeoutError:
             await refuse(scope, send, DeadlineExceeded(f"no answer within {ANSWER_S:g} s"))
         except ServeError as error:

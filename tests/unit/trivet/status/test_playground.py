@@ -13,17 +13,21 @@ from trivet.frontend.json_calls import MAX_ANSWER_BYTES, JsonCalls
 from trivet.frontend.method import Call, Methods, Unary, UnaryHandler
 from trivet.frontend.text_tasks.embed import EMBED
 from trivet.status import playground
+from trivet.status.router import Receive
 from trivet_protos.generated import text_pb2 as pb
 
 METHOD = "/trivet.v1.TextService/Embed"
 HEADERS = [(b"authorization", b"Bearer secret"), (b"traceparent", b"00-1-2-01")]
 
 
-async def ask(methods: Methods, draining: asyncio.Event | None = None) -> tuple[int, Any]:
-    sent: list[Any] = []
+async def whole() -> dict[str, Any]:
+    return {"type": "http.request", "body": b'{"texts": ["a"]}', "more_body": False}
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b'{"texts": ["a"]}', "more_body": False}
+
+async def ask(
+    methods: Methods, draining: asyncio.Event | None = None, receive: Receive = whole
+) -> tuple[int, Any]:
+    sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -72,6 +76,12 @@ async def test_none_is_taken_while_the_server_takes_leave_or_has_no_methods_yet(
 async def test_one_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(playground, "ANSWER_S", 0.01)
     status, told = await ask(answering(never))
+    assert (status, told["code"]) == (504, Code.DEADLINE_EXCEEDED.name)
+
+
+async def test_one_who_does_not_send_all_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playground, "ANSWER_S", 0.01)
+    status, told = await ask(answering(never), receive=asyncio.get_running_loop().create_future)
     assert (status, told["code"]) == (504, Code.DEADLINE_EXCEEDED.name)
 
 
