@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,29 +15,27 @@ from trivet.backend.contract import (
     Artifact,
     Backend,
     ElasticArtifact,
-    Instance,
     LoadContext,
+    Signature,
     UserCodeBackend,
 )
 from trivet.backend.cores import Cores, fair_share
-from trivet.backend.first_answers import to_warm_up
 from trivet.backend.placement import contexts, placed, posts
-from trivet.backend.reshaped import instance_of
 from trivet.clock import Clock
 from trivet.config import InstanceGroup, ModelConfig
 from trivet.config_file import Faults
 from trivet.errors import Fault, InvalidConfig
-from trivet.model.affinity import check_affinity, keep_to, usable_cores
+from trivet.model.affinity import check_affinity, usable_cores
 from trivet.model.cache import CacheShare, ResponseCache
 from trivet.model.completion import completed
-from trivet.model.labels import labels_of
+from trivet.model.labels import Labels, labels_of
 from trivet.model.memory import MemoryLedger
 from trivet.model.model import Model
-from trivet.model.warm_up import Sample, samples_of, warm_up
+from trivet.model.starting import Starting
+from trivet.model.warm_up import Sample, samples_of
 from trivet.scheduling.batching import BatchScheduler
 from trivet.scheduling.decoupled import DecoupledScheduler
-from trivet.scheduling.executor import Executor
-from trivet.scheduling.instances import Instances, Make
+from trivet.scheduling.instances import Instances
 from trivet.scheduling.labelling.embedding import Models
 from trivet.scheduling.labelling.scheduler import LabelScheduler
 from trivet.scheduling.labelling.vectors import Vectors
@@ -47,7 +44,7 @@ from trivet.scheduling.resources import Permit, ResourcePool
 from trivet.scheduling.scheduler import Scheduler
 from trivet.scheduling.sequences.scheduler import SequenceScheduler
 from trivet.scheduling.sequences.tensors import client_config, engine_config, initial_states
-from trivet.scheduling.watchdog import HungThreads, TimeLimits, TookTooLong, within
+from trivet.scheduling.watchdog import HungThreads, TimeLimits, TookTooLong
 from trivet.telemetry.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -94,30 +91,23 @@ class Loader:
     async def _load(
         self, config: ModelConfig, backend: Backend, context: LoadContext, limits: TimeLimits
     ) -> Model:
-        faults, memory = Faults(), self.memory.begin()
-        context = replace(context, load_timeout_s=limits.load_s)
+        memory = self.memory.begin()
+        faults = Faults()
         check_affinity(config, usable_cores(), faults)
         faults.raise_if_any()
+        context = replace(context, load_timeout_s=limits.load_s)
         config = await asyncio.to_thread(placed, config, backend)
-        written, engine = config, engine_config(config)
         initial = await asyncio.to_thread(initial_states, config, context.path.parent)
+        starting = Starting(self.clock, limits.load_s, self.hung)
         async with AsyncExitStack() as undo:
             permits = self._permits(config, undo)
-            artifacts = {}
-            for device, there in contexts(config, context).items():
-                artifact = await self._opened(backend, engine, there, limits, undo)
-                artifacts[device] = artifact
-            engine = completed(engine, artifact.signature, context.where, faults)
-            faults.raise_if_any()
-            first = await asyncio.to_thread(samples_of, engine, context.path.parent, faults)
-            config = client_config(engine, written)
-            labels = await asyncio.to_thread(labels_of, config, context.path.parent, faults)
-            faults.raise_if_any()
-            config = _with_instances(config, artifact)
+            artifacts = await _opened(config, backend, context, starting, undo)
+            *_, artifact = artifacts.values()  # each tells the same
+            known = await asyncio.to_thread(_known, config, artifact.signature, context)
+            config = _with_instances(known.config, artifact)
             places = [(artifacts[device], group) for device, group in posts(config)]
-            make = self._make(
-                places, engine, first, limits, made_up=not isinstance(backend, UserCodeBackend)
-            )
+            made_up = not isinstance(backend, UserCodeBackend)
+            make = starting.maker(places, known.engine, known.samples, made_up=made_up)
             pairs = []
             for number in range(config.instance_count):
                 instance, executor = await make(number)
@@ -127,17 +117,16 @@ class Loader:
         name, version = config.name, context.version
         instances = Instances(name, version, self.clock, pairs, make, permits, limits, self.hung)
         statistics = Statistics(memory_bytes=memory.settle())
-        scheduler = self._scheduler(config, context.version, instances, initial, statistics)
         return Model(
             config,
-            context.version,
-            scheduler,
+            version,
+            self._scheduler(config, version, instances, initial, statistics),
             statistics,
             self.clock,
             tuple(artifacts.values()),
-            self._share_of_cache(config, context.version),
+            self._share_of_cache(config, version),
             instances,
-            labels,
+            known.labels,
         )
 
     def _limits(self, config: ModelConfig) -> TimeLimits:
@@ -146,43 +135,6 @@ class Loader:
             execution_s=self.limits.execution_s if execution_s is None else execution_s,
             load_s=self.limits.load_s if load_s is None else load_s,
         )
-
-    async def _opened(
-        self,
-        backend: Backend,
-        config: ModelConfig,
-        context: LoadContext,
-        limits: TimeLimits,
-        undo: AsyncExitStack,
-    ) -> Artifact:
-        """Open an artifact in a thread of its own, which is left to itself if it hangs.
-
-        What comes of it when nobody waits any more is closed there. undo: closes it, later.
-        """
-        executor, opened = Executor(f"{config.name}-open"), list[Artifact]()
-
-        def opening() -> Artifact:
-            keep_to(config.cpu_affinity)
-            opened.append(backend.open(config.reshaped, context))
-            return opened[0]
-
-        try:
-            artifact = await within(limits.load_s, self.clock, executor, "opening it", opening)
-        except asyncio.CancelledError:
-            executor.retire(partial(_close_all, opened))
-            raise
-        except Exception:
-            await executor.end(partial(_close_all, opened))
-            self._note(executor, config)
-            raise
-        undo.callback(artifact.close)
-        await executor.end(opened.clear)
-        return artifact
-
-    def _note(self, executor: Executor, config: ModelConfig) -> None:
-        """Count its thread if that hangs."""
-        if executor.is_abandoned:
-            self.hung.add(config.name, executor)
 
     def _permits(self, config: ModelConfig, undo: AsyncExitStack) -> Sequence[Permit | None]:
         """What the instances wait for before each batch. Raises InvalidConfig."""
@@ -220,43 +172,6 @@ class Loader:
             return None
         return self.cache.share()
 
-    def _make(
-        self,
-        places: Sequence[tuple[Artifact, InstanceGroup]],
-        config: ModelConfig,
-        first: Sequence[Sample],
-        limits: TimeLimits,
-        *,
-        made_up: bool,
-    ) -> Make:
-        """How one more instance is made, kept to its cores and warmed up: at load, and again when
-        one died. places: of each instance by its number, what it is made of and its group.
-        made_up: whether a request that nobody wrote may be run.
-        """
-
-        async def make(number: int) -> tuple[Instance, Executor]:
-            made: list[Instance] = []  # closed also if it comes when nobody waits for it any more
-            artifact, group = places[number]
-            own = replace(config, instance_groups=(group,))
-
-            def ready() -> Instance:
-                keep_to(config.cpu_affinity)
-                made.append(instance_of(artifact, own))
-                to_be_warm = to_warm_up(made[0], config)
-                warm_up(to_be_warm, config, self.clock, first, made_up=made_up)
-                return made[0]
-
-            async with AsyncExitStack() as undo:
-                executor = Executor(f"{config.name}-{number}")
-                undo.callback(self._note, executor, config)
-                undo.push_async_callback(executor.end, partial(_close_all, made))
-                what = "making and warming up an instance"
-                instance = await within(limits.load_s, self.clock, executor, what, ready)
-                undo.pop_all()
-            return instance, executor
-
-        return make
-
     def pipeline(
         self, config: ModelConfig, version: int, members: Models, folder: Path | None = None
     ) -> Model:
@@ -273,15 +188,50 @@ class Loader:
         return Model(config, version, scheduler, statistics, self.clock, labels=labels)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A model once its artifact has told what its config leaves out.
+
+    config: as clients see it; engine: with what the scheduler fills and keeps.
+    """
+
+    config: ModelConfig
+    engine: ModelConfig
+    samples: Sequence[Sample]
+    labels: Labels
+
+
+async def _opened(
+    config: ModelConfig,
+    backend: Backend,
+    context: LoadContext,
+    starting: Starting,
+    undo: AsyncExitStack,
+) -> dict[int | None, Artifact]:
+    """The artifact, once for each device that the instances run on; closed by `undo`."""
+    engine = engine_config(config)
+    return {
+        device: await starting.opened(backend, engine, there, undo)
+        for device, there in contexts(config, context).items()
+    }
+
+
+def _known(written: ModelConfig, signature: Signature, context: LoadContext) -> _Known:
+    """Raises InvalidConfig for what does not fit the artifact, and for files that are not there."""
+    faults, folder = Faults(), context.path.parent
+    engine = completed(engine_config(written), signature, context.where, faults)
+    faults.raise_if_any()
+    samples = samples_of(engine, folder, faults)
+    config = client_config(engine, written)
+    labels = labels_of(config, folder, faults)
+    faults.raise_if_any()
+    return _Known(config, engine, samples, labels)
+
+
 def _leave(permits: Sequence[Permit | None]) -> None:
     for permit in permits:
         if permit is not None:
             permit.leave()
-
-
-def _close_all(opened: Sequence[Artifact | Instance]) -> None:
-    for each in opened:
-        each.close()
 
 
 def _with_instances(config: ModelConfig, artifact: Artifact) -> ModelConfig:
