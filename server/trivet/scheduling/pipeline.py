@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from trivet.config import ModelConfig, Step
+from trivet.errors import EngineFailed
 from trivet.request import InferRequest, InferResponse, ParameterValue, Stages
 from trivet.telemetry.statistics import Statistics
 
@@ -105,7 +106,8 @@ class PipelineScheduler:
     ) -> InferResponse:
         """Ask one step's model, and add its outputs to the tensors.
 
-        An optional tensor the caller left out is left out here, too.
+        An optional tensor the caller left out is left out here, too. Raises EngineFailed if the
+        model gave no output that the step names.
         """
         inputs = {
             name: tensors[tensor] for name, tensor in step.input_map.items() if tensor in tensors
@@ -114,6 +116,10 @@ class PipelineScheduler:
         with self._members.acquire_for(asked) as member:
             response = await member.infer(asked)
         for output, tensor in step.output_map.items():
+            if output not in response.outputs:
+                raise EngineFailed(
+                    f"model '{step.model}' gave no output '{output}' to this request"
+                )
             tensors[tensor] = response.outputs[output]
         return response
 

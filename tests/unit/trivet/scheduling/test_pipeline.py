@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.frontend import ScriptedModel, echo_config, publish
 from trivet.config import ModelConfig, Step, TensorSpec
-from trivet.errors import InvalidInput, NotFound, ServeError
+from trivet.errors import EngineFailed, InvalidInput, NotFound, ServeError
 from trivet.repository.registry import Registry
 from trivet.request import InferRequest, InferResponse, Parameters, ParameterValue, Stages
 from trivet.scheduling.pipeline import OrderedStep, PipelineScheduler, in_order
@@ -99,6 +99,16 @@ class Bed:
         inputs = {"in": np.array([numbers], dtype=np.float32)}
         request = InferRequest(model="pipe", id="r-1", inputs=inputs, parameters=parameters)
         return asyncio.create_task(self.scheduler.infer(request))
+
+
+async def test_a_member_that_leaves_an_output_out_is_named() -> None:
+    async def nothing(request: InferRequest) -> InferResponse:
+        return InferResponse(model="a", version=1, outputs={})
+
+    member = ScriptedModel(Member("a").config, nothing)
+    bed = Bed(pipeline(step("a", "in", "out")), member)
+    with pytest.raises(EngineFailed, match="model 'a' gave no output 'OUT'"):
+        await bed.ask(1)
 
 
 async def test_each_step_gets_what_the_one_before_gave() -> None:
