@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _GRPC = b"application/grpc"
 _HELLO = "this is a gRPC server: POST application/grpc"
+_LATE = "Deadline Exceeded"
+_NO_TRAILERS = "the header 'te: trailers' is missing, without which there is no status to send"
 # The message of a cancellation by which a stop ends what outlasts its grace: its caller is there.
 CUT_OFF = "cut off"
 # Answers a call, whatever becomes of it.
@@ -42,7 +44,11 @@ class App:
     """Serves a table of methods."""
 
     def __init__(self, methods: Methods, options: Options) -> None:
-        self._answering = {name: _answering(name, method) for name, method in methods.items()}
+        # By their paths as they were sent. Read as a URL is, with %XX for letters, a path would say
+        # something else here than to a proxy in front, which may have let it through for that.
+        self._answering = {
+            name.encode(): _answering(name, method) for name, method in methods.items()
+        }
         self._max_message_bytes = options.max_message_bytes
         self._compression = options.compression
         self._web = options.web
@@ -68,13 +74,18 @@ class App:
             messages = Messages(receive, encoding, self._max_message_bytes)
             accepted = headers.get(b"grpc-accept-encoding", b"")
             answer = Answer(send, encoding_for(self._compression, accepted))
+            if b"te" not in headers:  # h2corn would send none, and tell of a failure of ours
+                await answer.refuse(ServeError(_NO_TRAILERS))
+                return
         try:
             metadata.check_size(scope["headers"])
-            answering = self._answering.get(scope["path"])
-            if answering is None:
-                raise unknown_method(scope["path"])
+            answering = self._answering.get(scope["raw_path"])
+            if answering is None or scope["query_string"]:
+                raise unknown_method(_asked(scope))
             check_encoding(encoding)
             call = _call(scope, headers)
+            if call.time_left_s == 0:  # a method that need not wait would be answered all the same
+                raise DeadlineExceeded(_LATE)
         except ServeError as error:
             await answer.refuse(error)
             return
@@ -85,7 +96,7 @@ class App:
             async with asyncio.timeout_at(call.deadline_s):
                 await answering(messages, call, answer)
         except TimeoutError:
-            await answer.refuse(DeadlineExceeded("Deadline Exceeded"), call.trailers)
+            await answer.refuse(DeadlineExceeded(_LATE), call.trailers)
         except asyncio.CancelledError as cancelled:
             if CUT_OFF in cancelled.args:
                 await answer.refuse(Unavailable("the server is shutting down"), call.trailers)
@@ -118,6 +129,12 @@ class App:
         reading = decoding(receive) if web.text else receive
         messages = WebMessages(reading, encoding, self._max_message_bytes)
         return messages, WebAnswer(send, packing, web, gzip=compresses)
+
+
+def _asked(scope: HTTPScope) -> str:
+    """The path as it was sent, with what follows a question mark."""
+    query = scope["query_string"]
+    return (scope["raw_path"] + (b"?" + query if query else b"")).decode("latin-1")
 
 
 def _call(scope: HTTPScope, headers: dict[bytes, bytes]) -> H2cornCall:

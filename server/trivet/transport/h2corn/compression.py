@@ -33,6 +33,8 @@ def decompressed(message: bytes, encoding: bytes, limit: int) -> bytes:
     """
     if encoding not in _WINDOW_BITS:
         raise ServeError("a message says that it is compressed, and grpc-encoding does not say how")
+    if not message:  # as grpc has it
+        return message
     reader = zlib.decompressobj(_WINDOW_BITS[encoding])
     try:
         plain = reader.decompress(message, limit + 1)
@@ -40,7 +42,9 @@ def decompressed(message: bytes, encoding: bytes, limit: int) -> bytes:
         raise _broken(encoding) from None
     if len(plain) > limit:
         raise ResourceExhausted("Decompressed message larger than max")
-    if not reader.eof:
+    if (
+        not reader.eof or reader.unused_data
+    ):  # cut short, or something follows that nobody would read
         raise _broken(encoding)
     return plain
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from trivet.errors import NotFound
+from trivet.errors import Code, NotFound
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, ServerStream, Unary
 from trivet.transport.h2corn.app import App
 from trivet.transport.h2corn.frames import framed
@@ -75,14 +76,22 @@ class Sent:
         return text.decode()
 
 
+def scope_of(path: str, method: str, headers: Sequence[tuple[bytes, bytes]]) -> Any:
+    raw_path, _, query = path.encode().partition(b"?")
+    asked = {"raw_path": raw_path, "path": unquote(raw_path.decode()), "query_string": query}
+    of_http = {"type": "http", "http_version": "2", "method": method}
+    return {**of_http, **asked, "headers": list(headers)}
+
+
 async def ask(
     path: str,
     *chunks: bytes,
     headers: tuple[tuple[bytes, bytes], ...] = (GRPC,),
     method: str = "POST",
     options: Options | None = None,
+    te: bool = True,
 ) -> Sent:
-    """Call the application; the body comes in these chunks, and ends."""
+    """Call the application; the body comes in these chunks, and ends. te: take trailers."""
     events: list[Any] = []
     body = iter(chunks)
 
@@ -95,9 +104,8 @@ async def ask(
     async def send(event: Any) -> None:
         events.append(event)
 
-    scope: Any = {"type": "http", "method": method, "path": path, "headers": list(headers)}
-    scope["http_version"] = "2"
-    await App(METHODS, options or Options())(scope, receive, send)
+    with_te = (*headers, (b"te", b"trailers")) if te else headers
+    await App(METHODS, options or Options())(scope_of(path, method, with_te), receive, send)
     return Sent(events)
 
 
@@ -106,6 +114,25 @@ async def test_a_call_is_answered_and_its_status_follows() -> None:
     assert (sent.status, sent.body, sent.code) == (200, framed(b"hello"), 0)
     assert sent.headers[b"content-type"] == b"application/grpc"
     assert sent.told == {b"grpc-status": b"0"}
+
+
+@pytest.mark.parametrize("path", ["/t.T/Echo?x=y", "/t.T/Ech%6f", "/t.T/Echo%00", "/t.T/echo", "*"])
+async def test_a_method_is_named_by_its_path_to_the_letter(path: str) -> None:
+    sent = await ask(path, framed(b"hello"))
+    assert (sent.code, sent.is_trailers_only) == (Code.UNIMPLEMENTED, True)
+    assert path.replace("%", "%25") in sent.text
+
+
+async def test_who_takes_no_trailers_is_told_without_them() -> None:
+    sent = await ask("/t.T/Echo", framed(b"hello"), te=False)
+    assert (sent.code, sent.is_trailers_only) == (Code.INTERNAL, True)
+    assert "te: trailers" in sent.text
+
+
+@pytest.mark.parametrize("timeout", [b"0m", b"1n"])
+async def test_a_call_that_is_late_when_it_comes_is_not_answered(timeout: bytes) -> None:
+    sent = await ask("/t.T/Echo", framed(b"hello"), headers=(GRPC, (b"grpc-timeout", timeout)))
+    assert (sent.code, sent.text) == (Code.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
 
 async def test_messages_share_chunks_and_are_cut_by_them() -> None:
@@ -194,6 +221,11 @@ async def test_a_compressed_message_is_taken_within_the_limit(name: bytes, packe
     assert (large.code, large.text) == (8, "Decompressed message larger than max")
     broken = await ask("/t.T/Echo", framed(packed[:-9], compressed=True), headers=headers)
     assert (broken.code, broken.text) == (13, f"a message is no {name.decode()} data")
+    for twice in (packed + packed, packed + b"more"):
+        followed = await ask("/t.T/Echo", framed(twice, compressed=True), headers=headers)
+        assert (followed.code, followed.text) == (13, f"a message is no {name.decode()} data")
+    nothing = await ask("/t.T/Echo", framed(b"", compressed=True), headers=headers)
+    assert (nothing.code, nothing.body) == (0, framed(b""))
 
 
 @pytest.mark.parametrize(
@@ -235,8 +267,7 @@ async def test_a_caller_that_is_gone_ends_the_call_without_a_word() -> None:
     async def send(event: Any) -> None:
         pytest.fail("told nobody")
 
-    scope: Any = {"type": "http", "method": "POST", "path": "/t.T/Echo", "headers": [GRPC]}
-    scope["http_version"] = "2"
+    scope = scope_of("/t.T/Echo", "POST", [GRPC, (b"te", b"trailers")])
     calling = asyncio.create_task(App(METHODS, Options())(scope, receive, send))
     await asyncio.wait([calling])
     assert calling.cancelled() or calling.exception() is None
