@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -149,7 +150,7 @@ _PATHS: dict[str, tuple[Any, Any]] = {
 
 
 @contextmanager
-def _over_http(collector: Collector) -> Iterator[str]:
+def _over_http(collector: Collector, tls: ssl.SSLContext | None) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -169,10 +170,13 @@ def _over_http(collector: Collector) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     serving.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        scheme = "http" if tls is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}"
     finally:
         collector.gate.set()
         server.shutdown()
@@ -196,10 +200,13 @@ def _over_grpc(collector: Collector) -> Iterator[str]:
 
 
 @contextmanager
-def collecting(protocol: str = "http/protobuf") -> Iterator[Collector]:
-    """A collector until the block ends."""
+def collecting(
+    protocol: str = "http/protobuf", tls: ssl.SSLContext | None = None
+) -> Iterator[Collector]:
+    """A collector until the block ends. tls: of one over HTTP."""
     collector = Collector(protocol=protocol)
     collector.gate.set()
-    with (_over_grpc if protocol == "grpc" else _over_http)(collector) as endpoint:
+    made = _over_grpc(collector) if protocol == "grpc" else _over_http(collector, tls)
+    with made as endpoint:
         collector.endpoint = endpoint
         yield collector

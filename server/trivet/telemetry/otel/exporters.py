@@ -4,8 +4,10 @@ headers, certificates, compression, timeouts.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -13,6 +15,12 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from trivet.telemetry.otel.settings import SERVICE, Protocol, Target
+
+if TYPE_CHECKING:
+    from requests import Session
+
+# OTEL_PYTHON_EXPORTER_OTLP_[HTTP_[TRACES_ or METRICS_]]CREDENTIAL_PROVIDER
+_PROVIDER = "_CREDENTIAL_PROVIDER"
 
 SCOPE = InstrumentationScope("trivet", version("trivet"))
 
@@ -24,7 +32,7 @@ def span_exporter(target: Target) -> SpanExporter:
         return OTLPSpanExporter(endpoint=target.endpoint)
     from opentelemetry.exporter.otlp.proto.http import trace_exporter
 
-    return trace_exporter.OTLPSpanExporter(endpoint=target.endpoint)
+    return trace_exporter.OTLPSpanExporter(endpoint=target.endpoint, session=_session())
 
 
 def metric_exporter(target: Target) -> MetricExporter:
@@ -34,7 +42,15 @@ def metric_exporter(target: Target) -> MetricExporter:
         return OTLPMetricExporter(endpoint=target.endpoint)
     from opentelemetry.exporter.otlp.proto.http import metric_exporter as http
 
-    return http.OTLPMetricExporter(endpoint=target.endpoint)
+    return http.OTLPMetricExporter(endpoint=target.endpoint, session=_session())
+
+
+def _session() -> Session | None:
+    """What HTTP is spoken by; None: as a provider of credentials, named by a variable, makes it."""
+    from trivet.telemetry.otel.session import CertifiedSession
+
+    provided = any(name.endswith(_PROVIDER) for name in os.environ)
+    return None if provided else CertifiedSession()
 
 
 def resource_of(given: Mapping[str, str]) -> Resource:
