@@ -26,6 +26,7 @@ from trivet.frontend.traced import traced
 from trivet.repository.control import Control
 from trivet.repository.registry import Registry
 from trivet.status.sending import Sending
+from trivet.telemetry.loop_watch import loop_watched
 from trivet.transport.options import exposure
 from trivet.transport.serving import serving
 
@@ -56,6 +57,7 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
     await core.control.scan()
     access = _access(config, core.clock)
     async with AsyncExitStack() as stack:
+        stack.enter_context(loop_watched(core.clock))
         told = await stack.enter_async_context(telling(config, core, access))
         stack.push_async_callback(_unload, core.control)
         stack.push_async_callback(told.sending.close)  # while there are models to tell of

@@ -160,6 +160,15 @@ _ENGINES = (
         "let its `finalize` be quick, or raise the parameter close_timeout_s",
     ),
     Event(
+        "event_loop_blocked",
+        Level.ERROR,
+        "for `blocked_s` seconds nobody was answered, not even health: one piece of work kept the"
+        " event loop, and `where` says which, innermost first",
+        "mend what hangs, most likely a tokenizer or its text; if `event_loop_free` does not"
+        " follow, the server has to be started again, as a liveness probe does",
+    ),
+    Event("event_loop_free", Level.INFO, "the event loop goes on, and callers are answered"),
+    Event(
         "internal_error",
         Level.ERROR,
         "a fault of the server itself; the caller was told INTERNAL without details",
