@@ -1,9 +1,9 @@
 """Whether the event loop still comes round, told by a thread beside it.
 
-Whatever the loop runs itself keeps all callers waiting, health and metrics too: an instance that is
-quick (`QuickInstance`), a tokenizer in it, a fault of ours. Nothing in the loop could tell. A thread
-cannot end it, but can say where it is. It takes the interpreter to look, so native code that holds
-that without giving it back is not told of.
+Whatever the loop runs itself keeps all callers waiting, health and metrics too: an instance that
+is quick (`QuickInstance`), a tokenizer in it, a fault of ours. Nothing in the loop could tell. A
+thread cannot end it, but can say where it is. It takes the interpreter to look, so native code that
+holds that without giving it back is not told of.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def loop_watched(clock: Clock, limit_s: float = LIMIT_S) -> Iterator[None]:
     every_s, ident = limit_s / _LOOKS, threading.get_ident()
 
     def note() -> None:
-        nonlocal next_note
         rounds.note()
-        next_note = loop.call_later(every_s, note)
+        if not over.is_set():
+            loop.call_later(every_s, note)
 
     def watch() -> None:
         while not over.wait(every_s):
@@ -85,14 +85,13 @@ def loop_watched(clock: Clock, limit_s: float = LIMIT_S) -> Iterator[None]:
                 case News.FREE:
                     log.info("event_loop_free")
 
-    next_note = loop.call_later(every_s, note)
+    note()
     watching = threading.Thread(target=watch, name="loop watch", daemon=True)
     watching.start()
     try:
         yield
     finally:
         over.set()
-        next_note.cancel()
         watching.join()
 
 

@@ -6,8 +6,6 @@ import asyncio
 import logging
 import threading
 
-import pytest
-
 from trivet.clock import SystemClock
 from trivet.telemetry.loop_watch import News, Rounds, loop_watched
 from trivet.testing.clock import ManualClock
