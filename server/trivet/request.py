@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class InferRequest(NamedTuple):
 
     inputs: arrays of [rows, ...] when the model batches (max_batch_size > 0), else of the model's
     own shape. BYTES are object arrays of `bytes`.
-    outputs: names asked for; empty means all.
+    outputs: names asked for; empty means all. known: what was computed before it came.
     """
 
     model: str
@@ -64,6 +64,7 @@ class InferRequest(NamedTuple):
     id: str = ""
     outputs: tuple[str, ...] = ()
     parameters: Parameters = NO_PARAMETERS
+    known: Known | None = None
 
     @property
     def rows(self) -> int:
@@ -71,8 +72,15 @@ class InferRequest(NamedTuple):
         return len(next(iter(self.inputs.values())))
 
     def with_inputs(self, model: str, version: int | None, inputs: Tensors) -> InferRequest:
-        """The same request sent on to another model: id and parameters go along."""
+        """The same request sent on to another model: id, parameters and what is known go along."""
         return self._replace(model=model, version=version, inputs=inputs, outputs=())
+
+
+class Known(Protocol):
+    """Answers that were computed before their requests came: by a front-end process."""
+
+    def answer(self, model: object, inputs: Tensors) -> InferResponse | None:
+        """What this load of a model answers to these inputs; None where that is to be computed."""
 
 
 class Stages(NamedTuple):
@@ -105,6 +113,11 @@ class Stages(NamedTuple):
             t.done_ns - t.computed_ns,
             t.batch,
         )
+
+    @property
+    def compute_ns(self) -> int:
+        """All but waiting."""
+        return self.compute_input_ns + self.compute_infer_ns + self.compute_output_ns
 
 
 class InferResponse(NamedTuple):

@@ -121,6 +121,11 @@ class TokenizerArtifact:
         names none, those that every model needs."""
         return self._signature
 
+    @property
+    def digest(self) -> bytes:
+        """Of the tokenizer's file."""
+        return self._opened.digest
+
     def instance(self, config: ModelConfig) -> TokenizerInstance:
         names = frozenset(spec.name for spec in config.outputs)
         writer = Writer(self._vocabulary, names, batches=config.max_batch_size > 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trivet.backend.contract import LoadContext
@@ -19,6 +20,17 @@ def load_tokenizer(config: ModelConfig, context: LoadContext) -> tokenizers.Toke
 
     Raises InvalidConfig: library not installed, no such file, or not a tokenizer.
     """
+    path = tokenizer_file(config, context)
+    return tokenizer_of(path.read_bytes(), config, context)
+
+
+def tokenizer_file(config: ModelConfig, context: LoadContext) -> Path:
+    """Raises InvalidConfig if it is not there."""
+    return artifact_file(context, config.default_model_filename or "tokenizer.json")
+
+
+def tokenizer_of(content: bytes, config: ModelConfig, context: LoadContext) -> tokenizers.Tokenizer:
+    """The tokenizer that the version's file holds. Raises InvalidConfig as `load_tokenizer`."""
     try:
         import tokenizers
     except ImportError as error:
@@ -28,9 +40,9 @@ def load_tokenizer(config: ModelConfig, context: LoadContext) -> tokenizers.Toke
     # 0.3 ms of some 80 that the model takes. They would take cores from the engine, and make
     # every later fork warn.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    path = artifact_file(context, config.default_model_filename or "tokenizer.json")
+    path = tokenizer_file(config, context)
     try:
-        return tokenizers.Tokenizer.from_file(str(path))
+        return tokenizers.Tokenizer.from_buffer(content)
     except Exception as error:  # the library raises bare Exception
         raise InvalidConfig(
             [

@@ -11,8 +11,7 @@ from weakref import WeakValueDictionary
 
 from trivet.backend.contract import LoadContext
 from trivet.config import ModelConfig
-from trivet_backends.checks import artifact_file
-from trivet_backends.tokenizers.loading import load_tokenizer
+from trivet_backends.tokenizers.loading import tokenizer_file, tokenizer_of
 
 if TYPE_CHECKING:
     import tokenizers
@@ -22,11 +21,12 @@ if TYPE_CHECKING:
 class Opened:
     """A tokenizer that is only ever read, so that any thread may use it.
 
-    It pads and truncates nothing; padding: what the file says of it.
+    It pads and truncates nothing; padding: what the file says of it. digest: of the file.
     """
 
     tokenizer: tokenizers.Tokenizer
     padding: Mapping[str, Any]
+    digest: bytes
 
 
 _opened: WeakValueDictionary[bytes, Opened] = WeakValueDictionary()  # by the file's digest
@@ -38,16 +38,16 @@ def open_tokenizer(config: ModelConfig, context: LoadContext) -> Opened:
 
     Raises InvalidConfig: library not installed, no such file, or not a tokenizer.
     """
-    path = artifact_file(context, config.default_model_filename or "tokenizer.json")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").digest()
+    # Read once: the file may be replaced meanwhile, and the digest tells what was opened.
+    content = tokenizer_file(config, context).read_bytes()
+    digest = hashlib.sha256(content).digest()
     with _lock:
         if (known := _opened.get(digest)) is not None:
             return known
-        tokenizer = load_tokenizer(config, context)
+        tokenizer = tokenizer_of(content, config, context)
         padding = dict(tokenizer.padding or {})
         # Once and for all: while one thread changes these, another that encodes gets "Already
         # borrowed". We pad and truncate ourselves.
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        return _opened.setdefault(digest, Opened(tokenizer, padding))
+        return _opened.setdefault(digest, Opened(tokenizer, padding, digest))

@@ -16,6 +16,7 @@ from trivet.errors import InvalidConfig
 from trivet.frontend.access import Access, guarded
 from trivet.frontend.access_tokens import TokenFile
 from trivet.frontend.admission import Admission
+from trivet.frontend.ahead.offering import offering
 from trivet.frontend.counted import counted
 from trivet.frontend.extras import Extras
 from trivet.frontend.forwarding import HeaderForwarder
@@ -63,7 +64,10 @@ async def running(config: ServerConfig) -> AsyncIterator[App]:
         stack.push_async_callback(told.sending.close)  # while there are models to tell of
         table = _table(config, core, access, told.sending)
         told.asked.update(table)
-        port = await stack.enter_async_context(serving(table, config.grpc))
+        ahead = None  # nobody is in front
+        if config.grpc.processes > 1:
+            ahead = await stack.enter_async_context(offering(core.registry))
+        port = await stack.enter_async_context(serving(table, config.grpc, ahead))
         for danger in exposure(config.grpc, tokens=access.tokens is not None):
             address = config.grpc.address(port)
             log.warning("open_to_the_network", extra={"address": address, "danger": danger})

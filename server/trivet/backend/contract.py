@@ -204,6 +204,21 @@ class ElasticArtifact(Artifact, Protocol):
         """At least 1."""
 
 
+@runtime_checkable
+class PortableArtifact(Artifact, Protocol):
+    """An artifact that other processes of this machine may open, too, from the same files.
+
+    Its instances keep nothing from one request to the next, start no threads and answer alike
+    wherever they are: front-end processes compute by them before a request reaches its model.
+    """
+
+    @property
+    def digest(self) -> bytes:
+        """Of all that was read of the files. What was opened elsewhere is used if it has the same
+        one, and the same config.
+        """
+
+
 class Backend(Protocol):
     """Opens artifacts of one format."""
 

@@ -22,6 +22,8 @@ from trivet_protos import wire
 from trivet_protos.generated import grpc_service_pb2 as pb
 
 _MAX_VERSION = 2**63 - 1
+SERVICE = "/inference.GRPCInferenceService/"  # begins the names of the methods that infer
+
 _LIMITS = Limits()
 _SHOWN = 40  # characters of a client's word that a message repeats
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from trivet.errors import ServeError, Unimplemented
 from trivet.frontend.admission import Admission
-from trivet.frontend.codec import fill_response, request_of, version_of
+from trivet.frontend.ahead.offering import known_of
+from trivet.frontend.codec import SERVICE, fill_response, request_of, version_of
 from trivet.frontend.concurrency import answer_stream
 from trivet.frontend.counted import messages_of
 from trivet.frontend.delivery import NONE, Deliveries, deliveries_of
@@ -18,11 +19,10 @@ from trivet.frontend.method import Answers, BidiStream, Call, Methods, Unary
 from trivet.frontend.refusal import SHOWN_ID, infer_refusal, parse
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
-from trivet.request import InferRequest, Parameters
+from trivet.request import InferRequest, Known, Parameters
 from trivet.scheduling.many import MAX_IN_FLIGHT
 from trivet_protos.generated import grpc_service_pb2 as pb
 
-_SERVICE = "/inference.GRPCInferenceService/"
 _TENSORS = (
     pb.ModelInferRequest.INPUTS_FIELD_NUMBER,
     pb.ModelInferRequest.OUTPUTS_FIELD_NUMBER,
@@ -57,8 +57,8 @@ class Inference:
 
     def methods(self) -> Methods:
         return {
-            f"{_SERVICE}ModelInfer": Unary(self.model_infer),
-            f"{_SERVICE}ModelStreamInfer": BidiStream(self.model_stream_infer),
+            f"{SERVICE}ModelInfer": Unary(self.model_infer),
+            f"{SERVICE}ModelStreamInfer": BidiStream(self.model_stream_infer),
         }
 
     async def model_infer(self, message: bytes, call: Call) -> bytes:
@@ -67,7 +67,7 @@ class Inference:
         try:
             asked = self._read(message)
             answer = pb.ModelInferResponse()
-            await self._infer(asked, answer, self._forwarded(call), unary=True)
+            await self._infer(asked, answer, self._forwarded(call), known_of(message), unary=True)
             return answer.SerializeToString()
         except Exception as error:
             raise _refusal(error, asked) from None
@@ -101,7 +101,7 @@ class Inference:
             return _refused(error, in_band=in_band)
         if self._is_decoupled(asked):
             return self._many(asked, len(message), forwarded, in_band=in_band)
-        return self._one(asked, len(message), forwarded, in_band=in_band)
+        return self._one(asked, message, forwarded, in_band=in_band)
 
     def _read(self, message: bytes) -> pb.ModelInferRequest:
         return parse(pb.ModelInferRequest, message, self._limits.max_fields, _TENSORS)
@@ -115,13 +115,19 @@ class Inference:
             return False  # it is refused when its turn comes
 
     async def _one(
-        self, asked: pb.ModelInferRequest, size: int, forwarded: Parameters | None, *, in_band: bool
+        self,
+        asked: pb.ModelInferRequest,
+        message: bytes,
+        forwarded: Parameters | None,
+        *,
+        in_band: bool,
     ) -> bytes:
         with self._kind.one() as one:
             try:
                 answer = pb.ModelStreamInferResponse()
-                with self._admission.let_in(asked.model_name, size):
-                    await self._infer(asked, answer.infer_response, forwarded, unary=False)
+                with self._admission.let_in(asked.model_name, len(message)):
+                    known = known_of(message)
+                    await self._infer(asked, answer.infer_response, forwarded, known, unary=False)
                 # One answer per request: each is its request's last.
                 answer.infer_response.parameters[_FINAL].bool_param = True
                 return answer.SerializeToString()
@@ -163,10 +169,13 @@ class Inference:
         asked: pb.ModelInferRequest,
         answer: pb.ModelInferResponse,
         forwarded: Parameters | None,
+        known: Known | None,
         *,
         unary: bool,
     ) -> None:
         request = self._request(asked, forwarded)
+        if known and not forwarded:  # parameters that nobody in front knew of may change answers
+            request = request._replace(known=known)
         with self._registry.acquire_for(request) as model:
             if unary and model.config.decoupled:
                 raise Unimplemented(

@@ -35,6 +35,22 @@ class Call(Protocol):
         """Metadata sent after the answer."""
 
 
+class Accompanied(bytes):
+    """A message, and what was found out about it before it came here.
+
+    Bytes as any other to whoever does not ask: methods hand messages on through many hands.
+    """
+
+    beside: object
+    beside_bytes: int  # that it took on the way
+
+    @classmethod
+    def by(cls, message: bytes, beside: object, beside_bytes: int) -> Accompanied:
+        made = cls(message)
+        made.beside, made.beside_bytes = beside, beside_bytes
+        return made
+
+
 # A generator rather than any iterator: a transport closes it (`aclose`) when the call is over, so
 # that what it holds is let go of at once and not when memory is collected.
 Answers = AsyncGenerator[bytes, None]

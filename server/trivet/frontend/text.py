@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from trivet.errors import InvalidInput
 from trivet.frontend.admission import Admission
+from trivet.frontend.ahead.offering import known_of
 from trivet.frontend.concurrency import answer_stream
 from trivet.frontend.counted import messages_of
 from trivet.frontend.limits import Limits
@@ -21,10 +22,10 @@ from trivet.frontend.method import Answers, BidiStream, Call, Method, Methods, U
 from trivet.frontend.refusal import parse, refusal, with_prefix
 from trivet.frontend.text_tasks.cost import fill_cost
 from trivet.frontend.text_tasks.table import TASKS
-from trivet.frontend.text_tasks.task import I, R, Task
+from trivet.frontend.text_tasks.task import SERVICE, I, R, Task
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
-from trivet.request import InferRequest, InferResponse, Parameters, Tensors
+from trivet.request import InferRequest, InferResponse, Known, Parameters, Tensors
 from trivet.scheduling.labelling.embedding import makers_of
 from trivet.scheduling.labelling.vectors import Shelf, Vectors
 from trivet.scheduling.many import MAX_IN_FLIGHT, answer_all
@@ -32,7 +33,6 @@ from trivet.telemetry.calls import Calls
 from trivet.telemetry.tracing import Tracer
 from trivet_protos.generated import text_pb2 as pb
 
-_SERVICE = "/trivet.v1.TextService/"
 _TOKENIZERS = "tokenizers"  # the backend whose time is told as tokenize_us
 _FIELDS_BESIDE_ITEMS = 16
 
@@ -70,14 +70,15 @@ class Text:
         """Two of each task: a call of many items, and a stream."""
         table: dict[str, Method] = {}
         for task in TASKS:
-            table[f"{_SERVICE}{task.name}"] = Unary(partial(self._many, task))
-            table[f"{_SERVICE}{task.name}Stream"] = BidiStream(partial(self._stream, task))
+            table[f"{SERVICE}{task.name}"] = Unary(partial(self._many, task))
+            table[f"{SERVICE}{task.name}Stream"] = BidiStream(partial(self._stream, task))
         return table
 
     async def _many(self, task: Task[Any, Any], message: bytes, call: Call) -> bytes:
         asked, items = self._read(task, message)
         answer = task.messages.response(model_name=asked.model or task.default_model)
-        answer.model_version = await self._all(task, asked, items, answer.results.add)
+        known = known_of(message)
+        answer.model_version = await self._all(task, asked, items, answer.results.add, known)
         return bytes(answer.SerializeToString())
 
     def _stream(self, task: Task[Any, Any], messages: AsyncIterator[bytes], call: Call) -> Answers:
@@ -88,7 +89,7 @@ class Text:
             with kind.one() as one:
                 try:
                     asked = parse(task.messages.stream_request, message)
-                    await self._one(task, asked, len(message), answer)
+                    await self._one(task, asked, message, answer)
                 except Exception as error:
                     _fill_error(answer.error, error, task.name)
                     one.failed(error)
@@ -116,13 +117,18 @@ class Text:
         return asked, items
 
     async def _all(
-        self, task: Task[I, R], asked: Any, items: Sequence[I], add: Callable[[], R]
+        self,
+        task: Task[I, R],
+        asked: Any,
+        items: Sequence[I],
+        add: Callable[[], R],
+        known: Known | None,
     ) -> int:
         """Answer every item of a call into a result made by `add`; return the version that did."""
         name, version = asked.model or task.default_model, _version(asked.version)
         with self._registry.acquire(name, version) as model:
             task.check(model.config, asked)
-            asking = self._asking(model, "")
+            asking = self._asking(model, "", known)
             results = [add() for _ in items]
 
             async def answer(index: int, item: I) -> None:
@@ -135,25 +141,25 @@ class Text:
             await answer_all(items, answer, self._max_in_flight)
             return model.version
 
-    async def _one(self, task: Task[Any, Any], asked: Any, size: int, answer: Any) -> None:
+    async def _one(self, task: Task[Any, Any], asked: Any, message: bytes, answer: Any) -> None:
         """Answer one item of a stream into the result of `answer`."""
         self._limits.check_name(asked.id, "a request's id", "")
         self._limits.check_name(asked.model, "a model's name", "")
         answer.id = asked.id
         answer.model_name = asked.model or task.default_model
         with (
-            self._admission.let_in(answer.model_name, size),
+            self._admission.let_in(answer.model_name, len(message)),
             self._registry.acquire(answer.model_name, _version(asked.version)) as model,
         ):
             answer.model_version = model.version
             task.check(model.config, asked)
-            asking = self._asking(model, asked.id)
+            asking = self._asking(model, asked.id, known_of(message))
             await task.answer(asking, task.item(asked), asked, answer.result)
 
-    def _asking(self, model: Model, request_id: str) -> _Asking:
+    def _asking(self, model: Model, request_id: str, known: Known | None) -> _Asking:
         tokenizers = self._tokenizers_of(model)
         shelf = partial(self._shelf_of, model)
-        return _Asking(self._tracer, model, request_id, tokenizers, shelf)
+        return _Asking(self._tracer, model, request_id, tokenizers, shelf, known)
 
     def _shelf_of(self, model: Model) -> Shelf:
         return self._vectors.shelf(makers_of(model, self._registry))
@@ -183,11 +189,13 @@ class _Asking:
         request_id: str,
         tokenizers: frozenset[str],
         shelf: Callable[[], Shelf],
+        known: Known | None,
     ) -> None:
         self._tracer = tracer
         self._model = model
         self._request_id = request_id
         self._tokenizers = tokenizers
+        self._known = known
         self.shelf = shelf
 
     async def infer(
@@ -201,6 +209,7 @@ class _Asking:
             inputs=inputs,
             outputs=tuple(outputs),
             parameters=parameters,
+            known=self._known,
         )
         return await self._tracer.infer(model, request)
 

@@ -21,6 +21,7 @@ from trivet.backend.contract import (
 )
 from trivet.backend.cores import Cores, fair_share
 from trivet.backend.placement import contexts, placed, posts
+from trivet.backend.portable import portable_of
 from trivet.clock import Clock
 from trivet.config import InstanceGroup, ModelConfig
 from trivet.config_file import Faults
@@ -127,6 +128,7 @@ class Loader:
             self._share_of_cache(config, version),
             instances,
             known.labels,
+            portable_of(artifact, known.engine, context),
         )
 
     def _limits(self, config: ModelConfig) -> TimeLimits:

@@ -6,18 +6,23 @@ from contextlib import AbstractAsyncContextManager
 
 from trivet.errors import Fault, InvalidConfig
 from trivet.frontend.method import Methods
+from trivet.transport.companion import Companion
 from trivet.transport.options import Options, Transport
 
 
-def serving(methods: Methods, options: Options) -> AbstractAsyncContextManager[int]:
+def serving(
+    methods: Methods, options: Options, companion: Companion | None = None
+) -> AbstractAsyncContextManager[int]:
     """Serve the methods until the block ends; gives the port, 0 for a Unix socket.
+
+    companion: looks at messages in the processes that take connections, should there be several.
 
     Raises InvalidConfig if the address cannot be listened on, or the transport is not installed.
     """
     if options.processes > 1:
         from trivet.transport.processes import supervisor
 
-        return supervisor.serving(methods, options)
+        return supervisor.serving(methods, options, companion)
     if options.transport is Transport.GRPCIO:
         from trivet.transport import grpcio
 

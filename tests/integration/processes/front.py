@@ -130,5 +130,7 @@ async def front(
     seen = Seen()
     options = Options(transport=transport, **{**settings, **changes})  # type: ignore[arg-type]
     table = methods(seen)
-    async with supervised(table, options, clock) if clock else serving(table, options) as port:
+    async with (
+        supervised(table, options, clock=clock) if clock else serving(table, options) as port
+    ):
         yield Front(port, seen)

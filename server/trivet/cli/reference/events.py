@@ -193,6 +193,20 @@ _FRONTEND_PROCESSES = (
     Event("frontend_process_replaced", Level.INFO, "another takes connections in its place"),
     Event("frontend_process_output", Level.INFO, "what a process that takes connections printed"),
     Event(
+        "frontend_tokenizer_not_loaded",
+        Level.WARNING,
+        "a process that takes connections could not open a tokenizer; its callers' texts are"
+        " tokenized by the server's own, as without such processes",
+        "see `why`; files that have changed are read when the version is loaded again",
+    ),
+    Event(
+        "frontend_tokenizer_failed",
+        Level.WARNING,
+        "a process that takes connections could not tokenize the texts of a call, which was left"
+        " to the server's own tokenizer",
+        "report it if the call failed, too",
+    ),
+    Event(
         "frontend_process_does_not_end",
         Level.ERROR,
         "told to stop, it did not end within its grace, and was killed",

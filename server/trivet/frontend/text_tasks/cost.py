@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from trivet.request import InferResponse, Stages
+from trivet.request import InferResponse
 from trivet_protos.generated import text_pb2 as pb
 
 
@@ -21,13 +21,9 @@ def fill_cost(cost: pb.Cost, response: InferResponse, tokenizers: Set[str]) -> N
     for model, stages in steps.items():
         queue_ns += stages.queue_ns
         if model in tokenizers:
-            tokenize_ns += _computing_ns(stages)
+            tokenize_ns += stages.compute_ns
         else:
-            compute_ns += _computing_ns(stages)
+            compute_ns += stages.compute_ns
     cost.queue_us = queue_ns // 1000
     cost.tokenize_us = tokenize_ns // 1000
     cost.compute_us = compute_ns // 1000
-
-
-def _computing_ns(stages: Stages) -> int:
-    return stages.compute_input_ns + stages.compute_infer_ns + stages.compute_output_ns

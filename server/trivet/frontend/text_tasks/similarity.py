@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from trivet.errors import InvalidInput
 from trivet.frontend.text_tasks.by_vectors import VectorTask, cost_of
-from trivet.frontend.text_tasks.task import Asking, Messages
+from trivet.frontend.text_tasks.task import Asking, Messages, one_text
+from trivet.request import Tensors
 from trivet.scheduling.labelling.embedding import (
     EMBEDDING,
     kept_vector,
@@ -59,7 +60,13 @@ async def _score(
     result.similarity = await with_one_model(asking, compared)
 
 
-SIMILARITY: VectorTask[Pair, pb.SimilarityResult] = VectorTask(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Similarity(VectorTask[Pair, pb.SimilarityResult]):
+    def asks(self, item: Pair) -> Sequence[Tensors]:
+        return [one_text(item.text), one_text(item.other)]
+
+
+SIMILARITY = _Similarity(
     name="Similarity",
     messages=Messages(
         request=pb.SimilarityRequest,

@@ -15,6 +15,7 @@ from trivet.request import InferResponse, Parameters, Tensors
 from trivet.scheduling.labelling.vectors import Shelf
 from trivet_protos.generated import text_pb2 as pb
 
+SERVICE = "/trivet.v1.TextService/"  # begins the names of the tasks' methods
 TEXT = "TEXT"  # the input of every pipeline that takes text: BYTES, one text per row
 TEXT_PAIR = "TEXT_PAIR"  # the same for the second text of a pair
 
@@ -99,6 +100,10 @@ class Task(Generic[I, R]):
                 f"model '{config.name}' cannot do {self.name}: it lacks {', '.join(lacks)};"
                 f" name a model built for it, such as '{self.default_model}'"
             )
+
+    def asks(self, item: I) -> Sequence[Tensors]:
+        """What the model is asked for an item, each a request of its own with `parameters`."""
+        return [self.inputs(item)]
 
     async def answer(self, asking: Asking, item: I, asked: Any, result: R) -> None:
         """Write the result of one item."""

@@ -9,8 +9,17 @@ from contextlib import aclosing
 from typing import Any, Self
 
 from trivet.errors import CallerLeft, ServeError
-from trivet.frontend.method import Answers, BidiStream, Method, Methods, Unary, UnaryHandler
+from trivet.frontend.method import (
+    Accompanied,
+    Answers,
+    BidiStream,
+    Method,
+    Methods,
+    Unary,
+    UnaryHandler,
+)
 from trivet.frontend.refusal import refusal
+from trivet.transport.companion import MAX_BESIDE_BYTES, Companion
 from trivet.transport.processes import frames
 from trivet.transport.processes.flow import Inbox, Pieces, Window
 from trivet.transport.processes.frames import Kind, Value
@@ -53,12 +62,13 @@ class ForwardedCall:
 class _Live:
     """A call that is not over. task: None until its first message is whole."""
 
-    __slots__ = ("call", "inbox", "method", "name", "pieces", "task", "window")
+    __slots__ = ("beside", "call", "inbox", "method", "name", "pieces", "task", "window")
 
     def __init__(self, name: str, method: Method, call: ForwardedCall) -> None:
         self.name, self.method, self.call = name, method, call
         self.task: asyncio.Task[None] | None = None
         self.pieces: Pieces | None = None  # of the message that is coming
+        self.beside = 0  # how many of its first bytes are a companion's
         self.inbox: Inbox | None = None
         self.window: Window | None = None
 
@@ -67,9 +77,14 @@ class Answering:
     """Answers what comes over one link, each call in a task of its own."""
 
     def __init__(
-        self, methods: Methods, max_message_bytes: int, on_answered: Callable[[], None]
+        self,
+        methods: Methods,
+        max_message_bytes: int,
+        on_answered: Callable[[], None],
+        companion: Companion | None = None,
     ) -> None:
         """max_message_bytes: no front end lets in more. on_answered: after each call."""
+        self._companion = companion
         self._methods = list(methods.items())
         self._max_message_bytes = max_message_bytes
         self._on_answered = on_answered
@@ -105,7 +120,7 @@ class Answering:
             live.inbox = Inbox()
             self._start(number, live, b"")
         else:
-            self._arrive(number, live, called.size, called.piece)
+            self._arrive(number, live, called.size, called.beside, called.piece)
 
     def _go_on(self, kind: int, number: int, live: _Live, data: bytes, at: int, end: int) -> None:
         match kind:
@@ -127,19 +142,31 @@ class Answering:
             case _:
                 raise Damaged(f"a frame of kind {kind} in call {number}")
 
-    def _arrive(self, number: int, live: _Live, size: int, piece: bytes) -> None:
-        if size > self._max_message_bytes:
-            raise Damaged(f"a message of {size} bytes")
+    def _arrive(self, number: int, live: _Live, size: int, beside: int, piece: bytes) -> None:
+        if size - beside > self._max_message_bytes or beside > MAX_BESIDE_BYTES:
+            raise Damaged(f"a message of {size} bytes, {beside} of them beside it")
+        live.beside = beside
         if len(piece) == size:
             self._arrived(number, live, piece)
         else:
             live.pieces = Pieces(size, piece)
 
     def _arrived(self, number: int, live: _Live, message: bytes) -> None:
+        if live.beside:
+            message = self._accompanied(message, live.beside)
         if live.inbox is not None:
             live.inbox.put(message)
         else:
             self._start(number, live, message)
+
+    def _accompanied(self, message: bytes, beside: int) -> bytes:
+        if self._companion is None:
+            raise Damaged(f"{beside} bytes beside a message")
+        try:
+            read = self._companion.read(message[:beside])
+        except ValueError as fault:
+            raise Damaged(f"beside a message: {fault}") from None
+        return Accompanied.by(message[beside:], read, beside)
 
     def _start(self, number: int, live: _Live, message: bytes) -> None:
         answering: Coroutine[Any, Any, None]

@@ -11,10 +11,11 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from trivet import interpreter
 from trivet.errors import InvalidConfig
+from trivet.transport.companion import Front
 from trivet.transport.options import Options
 from trivet.transport.processes import frames
 from trivet.transport.processes.forwarding import Forwarding, Names
@@ -33,26 +34,33 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(number, signal.SIG_IGN)  # they are the owner's, who says when we end
     logging.basicConfig(level=logging.INFO, handlers=[ToOwner()], force=True)
     # The owner is who started us, and may say anything; what we tell him is never unpickled.
-    options, names = pickle.load(sys.stdin.buffer)
+    options, names, make_front = pickle.load(sys.stdin.buffer)
     interpreter.set_up()
     threading.Thread(target=_end_with_the_owner, name="lifeline", daemon=True).start()
     memory_fd, *eventfds = map(int, argv)
     memory = memoryview(mmap.mmap(memory_fd, 2 * RING_BYTES))
     os.close(memory_fd)
-    return asyncio.run(_serve(options, names, memory, eventfds))
+    return asyncio.run(_serve(options, names, make_front, memory, eventfds))
 
 
 async def _serve(
-    options: Options, names: Names, memory: memoryview, eventfds: Sequence[int]
+    options: Options,
+    names: Names,
+    make_front: Callable[[], Front] | None,
+    memory: memoryview,
+    eventfds: Sequence[int],
 ) -> int:
     """Take connections until the owner says that it is enough; gives the exit status."""
-    stopped, forwarding = asyncio.Event(), Forwarding()
+    front = make_front() if make_front else None
+    stopped, forwarding = asyncio.Event(), Forwarding(front)
 
     def on_frame(kind: int, number: int, data: bytes, at: int, end: int) -> None:
         if kind == Kind.STOP:
             stopped.set()
         elif kind == Kind.BEAT:
             link.send(frames.bare(Kind.BEAT))
+        elif kind == Kind.TOLD and front is not None:
+            front.told(data[at:end])
         else:
             forwarding.on_frame(kind, number, data, at, end)
 

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 
 from trivet.errors import ServeError
+from trivet.frontend.method import Accompanied
 from trivet.transport.processes.ring import Damaged
 
 WINDOW = 256 << 10
@@ -17,8 +18,9 @@ _APIECE = 4 << 10  # what a message counts beside its bytes: at most 64 of them 
 
 
 def cost_of(message: bytes) -> int:
-    """What it takes of a window."""
-    return _APIECE + len(message)
+    """What it takes of a window: what goes beside it, too, as a part of it or no more."""
+    beside_bytes = message.beside_bytes if isinstance(message, Accompanied) else 0
+    return _APIECE + len(message) + beside_bytes
 
 
 class Window:

@@ -20,6 +20,7 @@ from trivet.frontend.method import (
     UnaryHandler,
 )
 from trivet.frontend.refusal import refusal
+from trivet.transport.companion import MAX_BESIDE_BYTES, Front, Prepare
 from trivet.transport.processes import frames
 from trivet.transport.processes.flow import Inbox, Pieces, Window
 from trivet.transport.processes.frames import Kind, Trailers
@@ -94,7 +95,9 @@ class _Many:
 class Forwarding:
     """Asks the owner over one link."""
 
-    def __init__(self) -> None:
+    def __init__(self, front: Front | None = None) -> None:
+        """front: looks at messages before they are sent on."""
+        self._front = front
         self._asked: dict[int, _One | _Many] = {}
         self._numbers = count(1)
         self.link: Link  # set before anything is asked
@@ -113,7 +116,8 @@ class Forwarding:
                 asked.trailers, size, piece = frames.read_answered(data, at, end)
                 _arrive(asked, size, piece)
             case Kind.MESSAGE:
-                _arrive(asked, *frames.read_message(data, at, end))
+                size, _, piece = frames.read_message(data, at, end)
+                _arrive(asked, size, piece)
             case Kind.PIECE if asked.pieces is not None:
                 message = asked.pieces.add(data[at:end])
                 if message is not None:
@@ -130,20 +134,22 @@ class Forwarding:
                 raise Damaged(f"a frame of kind {kind} in call {number}")
 
     def _method(self, place: int, name: str, shape: Shape) -> Method:
+        prepare = self._front.preparing(name) if self._front else None
         match shape:
             case Shape.UNARY:
-                return Unary(self._unary(place))
+                return Unary(self._unary(place, prepare))
             case Shape.SERVER_STREAM:
                 return ServerStream(self._server_stream(place))
             case Shape.BIDI_STREAM:
-                return BidiStream(self._bidi_stream(place, name))
+                return BidiStream(self._bidi_stream(place, name, prepare))
 
-    def _unary(self, place: int) -> UnaryHandler:
+    def _unary(self, place: int, prepare: Prepare | None) -> UnaryHandler:
         async def answer(message: bytes, call: Call) -> bytes:
             number, one = next(self._numbers), _One()
             self._asked[number] = one
             try:
-                await self._begin(number, place, message, call)
+                beside = b"" if prepare is None else await _prepared(prepare, message)
+                await self._begin(number, place, message, call, beside)
                 del message
                 return await one.answer
             except asyncio.CancelledError:
@@ -170,14 +176,15 @@ class Forwarding:
 
         return answers
 
-    def _bidi_stream(self, place: int, name: str) -> Any:
+    def _bidi_stream(self, place: int, name: str, prepare: Prepare | None) -> Any:
         async def answers(messages: AsyncIterator[bytes], call: Call) -> Answers:
             number, many = next(self._numbers), _Many()
             self._asked[number] = many
             reading: asyncio.Task[None] | None = None
             try:
                 await self._begin(number, place, b"", call)
-                reading = asyncio.create_task(self._forward(number, name, messages, many.window))
+                forwarding = self._forward(number, name, messages, many.window, prepare)
+                reading = asyncio.create_task(forwarding)
                 while (answer := await many.inbox.next()) is not None:
                     yield answer
                     self._used(number, many, answer)
@@ -189,26 +196,39 @@ class Forwarding:
 
         return answers
 
-    async def _begin(self, number: int, place: int, message: bytes, call: Call) -> None:
+    async def _begin(
+        self, number: int, place: int, message: bytes, call: Call, beside: bytes = b""
+    ) -> None:
         left_s = call.time_left_s
         deadline_s = None if left_s is None else asyncio.get_running_loop().time() + left_s
         try:
             metadata = frames.metadata_of(call.metadata)
         except InvalidInput as error:  # only who reads it may refuse the call for that
             metadata = frames.unreadable(error)
-        head = frames.called(number, place, deadline_s, call.peer, metadata, len(message))
-        await self.link.send_message(number, head, message)
+        whole = beside + message if beside else message
+        head = frames.called(
+            number, place, deadline_s, call.peer, metadata, len(whole), len(beside)
+        )
+        await self.link.send_message(number, head, whole)
 
     async def _forward(
-        self, number: int, name: str, messages: AsyncIterator[bytes], window: Window
+        self,
+        number: int,
+        name: str,
+        messages: AsyncIterator[bytes],
+        window: Window,
+        prepare: Prepare | None,
     ) -> None:
         """Send the owner what the caller sends, as fast as it is taken there."""
         try:
             async for message in messages:
+                beside = b"" if prepare is None else await _prepared(prepare, message)
+                whole = beside + message if beside else message
                 if not window.is_open:
                     await window.opened()
-                window.sent(message)
-                await self.link.send_message(number, frames.message(number, len(message)), message)
+                window.sent(whole)
+                head = frames.message(number, len(whole), len(beside))
+                await self.link.send_message(number, head, whole)
             self.link.send(frames.bare(Kind.HALF_CLOSED, number))
         except Exception as error:
             failure = refusal(error, name)
@@ -227,6 +247,13 @@ class Forwarding:
 
     def _cancel(self, number: int, call: Call) -> None:
         self.link.send(frames.cancelled(number, late=call.time_left_s == 0))
+
+
+async def _prepared(prepare: Prepare, message: bytes) -> bytes:
+    beside = prepare(message)
+    if not isinstance(beside, bytes):
+        beside = await beside
+    return beside if len(beside) <= MAX_BESIDE_BYTES else b""
 
 
 def _arrive(asked: _One | _Many, size: int, piece: bytes) -> None:

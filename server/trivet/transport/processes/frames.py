@@ -27,7 +27,7 @@ Trailers = Sequence[tuple[str, Value]]
 
 class Kind(IntEnum):
     """To the owner: CALLED, HALF_CLOSED, BROKEN, CANCELLED, READY, FAILED. To the front end:
-    ANSWERED, ENDED, REFUSED, STOP. Both ways: MESSAGE, PIECE, TAKEN, BEAT.
+    ANSWERED, ENDED, REFUSED, STOP, TOLD. Both ways: MESSAGE, PIECE, TAKEN, BEAT.
     """
 
     CALLED = 1  # a call begins; with its message, unless there will be many
@@ -44,11 +44,13 @@ class Kind(IntEnum):
     FAILED = 12  # they cannot be: why, a fault after the other
     STOP = 13  # take leave of the callers, and end
     BEAT = 14  # the owner asks whether somebody is there, and gets it back
+    TOLD = 15  # what a companion says to its other part
 
 
 class Called(NamedTuple):
     """A call as it begins. deadline_s: on the monotonic clock, which all processes share; None
     without one. metadata: see `metadata_of`. size: of the whole message, of which `piece` is here.
+    beside: how many of its first bytes are not the caller's, but a companion's.
     """
 
     method: int  # its place in the table
@@ -56,10 +58,12 @@ class Called(NamedTuple):
     peer: str
     metadata: bytes
     size: int
+    beside: int
     piece: bytes
 
 
-_CALLED = Struct("<HdHIQ")  # method, deadline, lengths of peer and metadata, size
+_CALLED = Struct("<HdHIQI")  # method, deadline, lengths of peer and metadata, size, beside
+_MESSAGE = Struct("<QI")  # size, beside
 _SIZE = Struct("<Q")
 _ANSWERED = Struct("<IQ")  # length of trailers, size
 _REFUSED = Struct("<BdI")  # status, seconds after which a retry may help, length of trailers
@@ -69,12 +73,23 @@ _NEVER = float("inf")
 
 
 def called(
-    number: int, method: int, deadline_s: float | None, peer: str, metadata: bytes, size: int
+    number: int,
+    method: int,
+    deadline_s: float | None,
+    peer: str,
+    metadata: bytes,
+    size: int,
+    beside: int = 0,
 ) -> bytes:
     """The frame up to its message, whose first PIECE_BYTES, or all, have to follow."""
     caller = peer.encode()
     fixed = _CALLED.pack(
-        method, _NEVER if deadline_s is None else deadline_s, len(caller), len(metadata), size
+        method,
+        _NEVER if deadline_s is None else deadline_s,
+        len(caller),
+        len(metadata),
+        size,
+        beside,
     )
     length = len(fixed) + len(caller) + len(metadata) + min(size, PIECE_BYTES)
     return b"".join((HEAD.pack(length, Kind.CALLED, number), fixed, caller, metadata))
@@ -82,7 +97,7 @@ def called(
 
 def read_called(data: bytes, at: int, end: int) -> Called:
     """Raises Damaged, as all that read do, for what is none."""
-    method, deadline_s, peer_bytes, metadata_bytes, size = _unpack(_CALLED, data, at, end)
+    method, deadline_s, peer_bytes, metadata_bytes, size, beside = _unpack(_CALLED, data, at, end)
     peer_at = at + _CALLED.size
     metadata_at = peer_at + peer_bytes
     piece_at = metadata_at + metadata_bytes
@@ -92,19 +107,21 @@ def read_called(data: bytes, at: int, end: int) -> Called:
         _text(data, peer_at, metadata_at, end),
         data[metadata_at:piece_at],
         size,
+        _within(beside, size),
         _piece(data, piece_at, end, size),
     )
 
 
-def message(number: int, size: int) -> bytes:
-    """The frame up to its message."""
-    return HEAD.pack(_SIZE.size + min(size, PIECE_BYTES), Kind.MESSAGE, number) + _SIZE.pack(size)
+def message(number: int, size: int, beside: int = 0) -> bytes:
+    """The frame up to its message. beside: as of `Called`."""
+    length = _MESSAGE.size + min(size, PIECE_BYTES)
+    return HEAD.pack(length, Kind.MESSAGE, number) + _MESSAGE.pack(size, beside)
 
 
-def read_message(data: bytes, at: int, end: int) -> tuple[int, bytes]:
-    """Size of the whole, and what is here of it."""
-    (size,) = _unpack(_SIZE, data, at, end)
-    return size, _piece(data, at + _SIZE.size, end, size)
+def read_message(data: bytes, at: int, end: int) -> tuple[int, int, bytes]:
+    """Size of the whole, how much of it is beside the message, and what is here of it."""
+    size, beside = _unpack(_MESSAGE, data, at, end)
+    return size, _within(beside, size), _piece(data, at + _MESSAGE.size, end, size)
 
 
 def piece(number: int, length: int) -> bytes:

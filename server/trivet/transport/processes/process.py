@@ -17,6 +17,7 @@ from contextlib import ExitStack, suppress
 from trivet.clock import Clock
 from trivet.errors import Fault, InvalidConfig
 from trivet.frontend.method import Methods
+from trivet.transport.companion import Companion
 from trivet.transport.options import Options
 from trivet.transport.processes import frames
 from trivet.transport.processes.answering import Answering
@@ -37,7 +38,13 @@ class Died(Exception):
 class Process:
     """Answers its calls from the start; `close` it in any case."""
 
-    def __init__(self, methods: Methods, options: Options, clock: Clock) -> None:
+    def __init__(
+        self,
+        methods: Methods,
+        options: Options,
+        clock: Clock,
+        companion: Companion | None = None,
+    ) -> None:
         """options: as the process shall listen. Raises OSError if there is none to be had."""
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = loop.create_future()
@@ -48,9 +55,9 @@ class Process:
         self._held = ExitStack()
         self._heartbeat = Heartbeat(clock, self._ask)
         self._watching: asyncio.Task[None] | None = None
-        self._answering = Answering(methods, options.max_message_bytes, self._count)
+        self._answering = Answering(methods, options.max_message_bytes, self._count, companion)
         try:
-            self._start(methods, options)
+            self._start(methods, options, companion)
         except BaseException:
             self._held.close()
             raise
@@ -98,7 +105,7 @@ class Process:
             self._held.close()
             await self._answering.close()
 
-    def _start(self, methods: Methods, options: Options) -> None:
+    def _start(self, methods: Methods, options: Options, companion: Companion | None) -> None:
         loop, held = asyncio.get_running_loop(), self._held
         memory_fd = os.memfd_create("trivet")
         held.callback(os.close, memory_fd)
@@ -130,9 +137,12 @@ class Process:
             self._damaged,
         )
         held.callback(self._link.close)
+        front = companion.front if companion else None
         with suppress(BrokenPipeError):
-            self._child.stdin.write(pickle.dumps((options, names_of(methods))))
+            self._child.stdin.write(pickle.dumps((options, names_of(methods), front)))
             self._child.stdin.flush()
+        if companion:
+            held.callback(companion.subscribe(self._tell))
 
     def _on_frame(self, kind: int, number: int, data: bytes, at: int, end: int) -> None:
         if kind == Kind.READY:
@@ -155,6 +165,9 @@ class Process:
     async def _end_when_silent(self) -> None:
         await self._heartbeat.stops()
         self.end(f"it did not answer for {SILENT_S} s")
+
+    def _tell(self, said: bytes) -> None:
+        self._link.send(frames.bare(Kind.TOLD, body=said))
 
     def _count(self) -> None:
         self.calls += 1

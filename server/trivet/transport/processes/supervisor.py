@@ -11,6 +11,7 @@ from trivet.clock import Clock, SystemClock
 from trivet.errors import Fault, InvalidConfig
 from trivet.frontend.method import Methods
 from trivet.scheduling.supervision import pause_ns
+from trivet.transport.companion import Companion
 from trivet.transport.listening import shared
 from trivet.transport.options import Options, Transport
 from trivet.transport.processes.process import Died, Process
@@ -23,7 +24,10 @@ _MARGIN_S = 2.0  # that one may need beyond the grace of its calls before it is 
 
 @asynccontextmanager
 async def serving(
-    methods: Methods, options: Options, clock: Clock | None = None
+    methods: Methods,
+    options: Options,
+    companion: Companion | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[int]:
     """Serve the methods by `options.processes` until the block ends; gives the port, or 0.
 
@@ -36,7 +40,10 @@ async def serving(
         cure = "serve with --transport h2corn, on a port, or with one process"
         raise InvalidConfig([Fault("--frontend-processes", what, cure)])
     with shared(options) as theirs:
-        posts = [_Post(methods, theirs, clock or SystemClock()) for _ in range(options.processes)]
+        posts = [
+            _Post(methods, theirs, companion, clock or SystemClock())
+            for _ in range(options.processes)
+        ]
         try:
             await asyncio.gather(*(post.begin() for post in posts))
             yield theirs.port if options.socket_path is None else 0
@@ -50,7 +57,10 @@ async def serving(
 class _Post:
     """The place of one process: there is one, or another will be made."""
 
-    def __init__(self, methods: Methods, options: Options, clock: Clock) -> None:
+    def __init__(
+        self, methods: Methods, options: Options, companion: Companion | None, clock: Clock
+    ) -> None:
+        self._companion = companion
         self._methods = methods
         self._options = options
         self._clock = clock
@@ -88,7 +98,9 @@ class _Post:
 
     async def _start(self) -> Process:
         """Raises InvalidConfig, OSError or Died."""
-        process = self._process = Process(self._methods, self._options, self._clock)
+        process = self._process = Process(
+            self._methods, self._options, self._clock, self._companion
+        )
         try:
             async with asyncio.timeout(_START_S):
                 await process.ready

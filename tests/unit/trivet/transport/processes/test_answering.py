@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import cast
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
 
-from trivet.frontend.method import Answers, BidiStream, Call, Unary
+from trivet.frontend.method import Accompanied, Answers, BidiStream, Call, Unary
 from trivet.transport.processes import frames
 from trivet.transport.processes.answering import Answering
+from trivet.transport.processes.flow import cost_of
 from trivet.transport.processes.frames import HEAD, PIECE_BYTES, Kind
 from trivet.transport.processes.link import Link
 from trivet.transport.processes.ring import Damaged
@@ -32,6 +33,20 @@ class Sent:
         self.kinds.append(HEAD.unpack_from(frame)[1])
 
 
+class Companion:
+    """One that finds "?" wherever it is."""
+
+    front = int
+
+    def subscribe(self, tell: Callable[[bytes], None]) -> Callable[[], None]:
+        return lambda: None
+
+    def read(self, beside: bytes) -> object:
+        if beside != b"?":
+            raise ValueError("it is something else")
+        return "found"
+
+
 @pytest.fixture
 async def answering() -> AsyncIterator[Answering]:
     async def echo(message: bytes, call: Call) -> bytes:
@@ -45,7 +60,7 @@ async def answering() -> AsyncIterator[Answering]:
         raise asyncio.CancelledError
 
     methods = {"/Echo": Unary(echo), "/Double": BidiStream(double), "/GiveUp": Unary(give_up)}
-    made = Answering(methods, MAX_MESSAGE, int)
+    made = Answering(methods, MAX_MESSAGE, int, Companion())
     made.link = cast(Link, Sent())
     yield made
     await made.close()
@@ -87,6 +102,59 @@ async def test_what_no_front_end_sends_is_damage(
         take(answering, first)
     with pytest.raises(Damaged):
         take(answering, second)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        frames.called(1, 0, None, "peer", NOTHING, 3, 2) + b"??x",
+        frames.called(1, 0, None, "peer", NOTHING, 3, 4) + b"??x",
+        frames.called(1, 0, None, "peer", NOTHING, 2 << 20, (1 << 20) + 1) + bytes(PIECE_BYTES),
+    ],
+)
+async def test_what_no_companion_says_is_damage(answering: Answering, frame: bytes) -> None:
+    with pytest.raises(Damaged):
+        take(answering, frame)
+
+
+async def test_beside_a_message_is_only_what_a_companion_reads() -> None:
+    made = Answering({"/Echo": Unary(cast(Any, None))}, MAX_MESSAGE, int)
+    with pytest.raises(Damaged):
+        take(made, frames.called(1, 0, None, "peer", NOTHING, 2, 1) + b"?x")
+
+
+async def test_a_method_gets_its_message_and_what_was_found_out_about_it() -> None:
+    seen: list[tuple[bytes, object, int]] = []
+
+    async def note(message: bytes, call: Call) -> bytes:
+        assert isinstance(message, Accompanied)
+        seen.append((message, message.beside, cost_of(message)))
+        return b""
+
+    async def note_all(messages: AsyncIterator[bytes], call: Call) -> Answers:
+        async for message in messages:
+            yield await note(message, call)
+
+    made = Answering(
+        {"/Note": Unary(note), "/All": BidiStream(note_all)}, MAX_MESSAGE, int, Companion()
+    )
+    sent = Sent()
+    made.link = cast(Link, sent)
+    long = bytes(PIECE_BYTES)  # with what is beside it, more than a piece
+    whole = b"?" + long
+    take(made, frames.called(1, 0, None, "p", NOTHING, len(whole), 1) + whole[:PIECE_BYTES])
+    take(made, frames.piece(1, 1) + whole[PIECE_BYTES:])
+    take(made, begin(1, number=2))
+    take(made, frames.message(2, 3, 1) + b"?xy")
+    take(made, frames.bare(Kind.HALF_CLOSED, 2))
+    async with asyncio.timeout(20):
+        while Kind.ENDED not in sent.kinds:
+            await asyncio.sleep(0)
+    assert seen == [
+        (long, "found", cost_of(whole)),
+        (b"xy", "found", cost_of(b"?xy")),
+    ]
+    await made.close()
 
 
 async def test_what_comes_for_a_call_that_is_over_is_passed_over(answering: Answering) -> None:

@@ -42,6 +42,7 @@ def body(frame: bytes, kind: Kind, number: int) -> tuple[bytes, int, int]:
     TEXTS,
     st.dictionaries(TEXTS, st.one_of(TEXTS, st.binary(max_size=50)), max_size=5),
     SIZES,
+    st.integers(0, 2**20),
 )
 def test_a_call(
     number: int,
@@ -50,11 +51,13 @@ def test_a_call(
     peer: str,
     metadata: dict[str, str | bytes],
     size: int,
+    beside: int,
 ) -> None:
+    beside = min(beside, size)
     block, piece = frames.metadata_of(metadata), bytes(min(size, PIECE_BYTES))
-    frame = frames.called(number, method, deadline_s, peer, block, size) + piece
+    frame = frames.called(number, method, deadline_s, peer, block, size, beside) + piece
     read = frames.read_called(*body(frame, Kind.CALLED, number))
-    assert read == Called(method, deadline_s, peer, block, size, piece)
+    assert read == Called(method, deadline_s, peer, block, size, beside, piece)
     assert frames.read_metadata(read.metadata) == metadata
 
 
@@ -76,11 +79,16 @@ def test_an_answer(number: int, trailers: list[tuple[str, str | bytes]], size: i
     assert list(told) == trailers
 
 
-@given(NUMBERS, SIZES)
-def test_a_message_of_many(number: int, size: int) -> None:
-    piece = bytes(min(size, PIECE_BYTES))
-    frame = frames.message(number, size) + piece
-    assert frames.read_message(*body(frame, Kind.MESSAGE, number)) == (size, piece)
+@given(NUMBERS, SIZES, st.integers(0, 2**20))
+def test_a_message_of_many(number: int, size: int, beside: int) -> None:
+    piece, beside = bytes(min(size, PIECE_BYTES)), min(beside, size)
+    frame = frames.message(number, size, beside) + piece
+    assert frames.read_message(*body(frame, Kind.MESSAGE, number)) == (size, beside, piece)
+
+
+def test_what_goes_beside_a_message_is_a_part_of_it() -> None:
+    with pytest.raises(Damaged):
+        frames.read_message(*body(frames.message(1, 8, 9) + bytes(8), Kind.MESSAGE, 1))
 
 
 @given(NUMBERS, st.sampled_from(Code), TEXTS, st.floats(0, 1e6), PAIRS)

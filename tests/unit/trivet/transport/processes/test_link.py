@@ -69,7 +69,7 @@ async def test_long_messages_of_two_calls_share_the_way(ends: Ends) -> None:
     assert sum(a != b for a, b in pairwise(numbers)) > 4, "one after the other"
     for number, message in messages.items():
         came = b"".join(body for _, of, body in ends.came if of == number)
-        assert came[8:] == message  # its length is in front of it
+        assert came[12:] == message  # its length is in front of it, and that it is alone
 
 
 async def test_all_wait_while_it_is_full_and_who_leaves_holds_back_nobody(ends: Ends) -> None:
