@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +15,11 @@ from trivet.errors import InstanceDied
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Of the threads that compute, and of those that engines start in them. They would keep all cores
+# from the event loop for milliseconds; a machine's other services do not feel it, since niceness
+# counts within a service's own control group.
+_NICE = 10
 
 _Work = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
@@ -101,6 +108,8 @@ class Executor:
 
     def _serve_or_tell(self) -> None:
         """Serve; should the thread itself fail, whoever waits for it learns of it."""
+        if sys.platform == "linux":  # elsewhere it would be the whole process
+            os.nice(_NICE)
         try:
             self._serve()
         except BaseException as error:

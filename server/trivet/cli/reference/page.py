@@ -99,8 +99,8 @@ def page() -> str:
 
 def unit_of(metric: Metric) -> str:
     """What a value counts, by its name; empty where the help says it."""
-    for end, unit in _UNITS:
-        if end in metric.name:
+    for words, unit in _UNITS:
+        if f"{words}_" in f"{metric.name}_":
             return unit
     return ""
 
@@ -110,10 +110,10 @@ _UNITS = (
     ("_duration_per_model", "µs"),
     ("_seconds", "s"),
     ("_bytes", "bytes"),
-    ("_power_", "W"),
-    ("_energy_", "J"),
+    ("_power", "W"),
+    ("_energy", "J"),
     ("_utilization", "0 to 1"),
-    ("_tokens_", "tokens"),
+    ("_tokens", "tokens"),
     ("_rows", "rows"),
 )
 

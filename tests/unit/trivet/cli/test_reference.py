@@ -110,6 +110,8 @@ def test_labels_with_fixed_values_are_those_of_metrics() -> None:
         ("trivet_instance_busy_seconds_total", "s"),
         ("trivet_cache_max_bytes", "bytes"),
         ("nv_energy_consumption", "J"),
+        ("nv_gpu_memory_used_bytes", "bytes"),
+        ("nv_gpu_power_usage", "W"),
         ("nv_inference_exec_count", ""),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator
@@ -31,6 +33,23 @@ async def test_every_call_runs_in_the_one_thread_of_that_name(executor: Executor
     assert len(set(threads)) == 1
     assert threads[0].name == "worker-7"
     assert threads[0] is not threading.current_thread()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is a thread's own on Linux alone")
+async def test_it_and_the_threads_of_engines_give_way_to_the_event_loop(executor: Executor) -> None:
+    def nice_here_and_in_a_further_thread() -> list[int]:
+        seen = [_niceness()]
+        further = threading.Thread(target=lambda: seen.append(_niceness()))
+        further.start()
+        further.join()
+        return seen
+
+    seen = await executor.run(nice_here_and_in_a_further_thread)
+    assert seen == [min(19, _niceness() + 10)] * 2
+
+
+def _niceness() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
 
 async def test_calls_run_in_the_order_given_with_their_arguments(executor: Executor) -> None:
