@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from trivet.errors import InvalidConfig
+from trivet_backends.workshop.finetune import metrics
 from trivet_backends.workshop.openvino_file import quantized
 from trivet_backends.workshop.quantize import report, scores
 from trivet_backends.workshop.quantize.options import Weights
@@ -85,10 +86,10 @@ def test_a_metric_is_held_against_the_sources() -> None:
 
 def test_ranks_correlate_whatever_the_scale_and_ties_share_theirs() -> None:
     numbers = np.array([1.0, 2.0, 2.0, 9.0])
-    assert scores.spearman(numbers, numbers**3) == pytest.approx(1)
-    assert scores.spearman(numbers, -numbers) == pytest.approx(-1)
-    assert scores.spearman(numbers, np.ones(4)) == 0
-    assert scores.spearman(numbers, np.array([1, 2, 3, 4])) == pytest.approx(0.9487, abs=1e-4)
+    assert metrics.spearman(numbers, numbers**3) == pytest.approx(1)
+    assert metrics.spearman(numbers, -numbers) == pytest.approx(-1)
+    assert metrics.spearman(numbers, np.ones(4)) == 0
+    assert metrics.spearman(numbers, np.array([1, 2, 3, 4])) == pytest.approx(0.9487, abs=1e-4)
 
 
 def test_the_best_is_the_fastest_that_keeps_the_accuracy() -> None:

@@ -27,9 +27,6 @@ class Columns:
     def needed(self, task: HeadTask) -> dict[str, str]:
         """The columns that a table must have, each with the flag that names another."""
         match task:
-            case HeadTask.CLASSIFY | HeadTask.MULTI_LABEL:
-                pair = {self.pair: "--pair-column"} if self.pair else {}
-                return {self.text: "--text-column", **pair, self.label: "--label-column"}
             case HeadTask.TAG_TOKENS:
                 return {self.words: "--words-column", self.tags: "--tags-column"}
             case HeadTask.ANSWER:
@@ -40,3 +37,6 @@ class Columns:
                 }
             case HeadTask.FILL_MASK:
                 return {self.text: "--text-column"}
+            case _:
+                pair = {self.pair: "--pair-column"} if self.pair else {}
+                return {self.text: "--text-column", **pair, self.label: "--label-column"}

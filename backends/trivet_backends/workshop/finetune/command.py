@@ -12,10 +12,11 @@ from trivet_backends.workshop.finetune.options import FinetuneOptions, MixedPrec
 NAME = "finetune"
 HELP = "train a head on a BERT checkpoint, and publish it as the next version"
 DESCRIPTION = """\
-Trains a head for text classification (one label per text, or several), token classification,
-extractive question answering or fill-mask on a BERT checkpoint folder. The encoder is frozen,
-unless --unfreeze: its output is then computed once, kept on disk (--cache, up to --cache-gb) under
-a digest of its content, and used by every later run.
+Trains a head for text classification (one label per text, or several), regression (a number per
+text), next-sentence prediction, token classification, extractive question answering or fill-mask on
+a BERT checkpoint folder. The encoder is frozen, unless --unfreeze: its output is then computed
+once, kept on disk (--cache, up to --cache-gb) under a digest of its content, and used by every
+later run.
 
 The output folder holds the best model as a checkpoint folder (BertFor..., model.safetensors), the
 learning curve as a picture, metrics.jsonl, and what --resume needs to go on after a kill: it ends
@@ -33,13 +34,15 @@ examples:
   trivet finetune ... --output runs/mood --resume
 
 files:
-  classify    CSV, TSV or JSONL with text and label (and a second text: --pair-column)
-  multi_label the same with any number of labels per text: a JSON list, or with | between
-  tag_tokens  CoNLL (a word and its tag a line, an empty line between sentences), or JSONL with
-              words and tags
-  answer      CSV, TSV or JSONL with question, passage, answer and, if there is one, start (the
-              answer's first character, from 0); an empty answer is none
-  fill_mask   a text a line, or CSV, TSV or JSONL with text
+  classify      CSV, TSV or JSONL with text and label (and a second text: --pair-column)
+  multi_label   the same with any number of labels per text: a JSON list, or with | between
+  regression    the same with a number as label, which is called as its column is
+  next_sentence the same with pairs; the label is true if the second text follows, else false
+  tag_tokens    CoNLL (a word and its tag a line, an empty line between sentences), or JSONL with
+                words and tags
+  answer        CSV, TSV or JSONL with question, passage, answer and, if there is one, start (the
+                answer's first character, from 0); an empty answer is none
+  fill_mask     a text a line, or CSV, TSV or JSONL with text
 """
 
 _PACKAGES = (

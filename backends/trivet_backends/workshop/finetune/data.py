@@ -43,6 +43,8 @@ _TABLES = (FileFormat.CSV, FileFormat.TSV, FileFormat.JSONL)
 _FORMATS = {
     HeadTask.CLASSIFY: _TABLES,
     HeadTask.MULTI_LABEL: _TABLES,
+    HeadTask.REGRESSION: _TABLES,
+    HeadTask.NEXT_SENTENCE: _TABLES,
     HeadTask.TAG_TOKENS: (FileFormat.CONLL, FileFormat.JSONL),
     HeadTask.ANSWER: _TABLES,
     HeadTask.FILL_MASK: (*_TABLES, FileFormat.LINES),

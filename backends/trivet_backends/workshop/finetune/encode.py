@@ -20,6 +20,7 @@ from trivet_backends.workshop.finetune.examples import (
     Labelled,
     MultiLabelled,
     Plain,
+    Rated,
     Tagged,
 )
 from trivet_backends.workshop.finetune.faults import LineFaults
@@ -37,10 +38,10 @@ class Row:
     """What a model computes at once.
 
     ids, types: int32 [tokens].
-    target: int64; classify [1], the label's place; multi_label [labels], 1 for those the text has,
-    else 0; tag_tokens and fill_mask [tokens], the tag's place or the token's id where one is asked
-    for, else IGNORED; answer [2], the first and the last token of the answer, both 0 (at [CLS])
-    where this window has none.
+    target: int64; classify and next_sentence [1], the label's place; multi_label [labels], 1 for
+    those the text has, else 0; regression float32 [1], the number; tag_tokens and fill_mask
+    [tokens], the tag's place or the token's id where one is asked for, else IGNORED; answer [2],
+    the first and the last token of the answer, both 0 (at [CLS]) where this window has none.
     spans: int32 [tokens, 2], each passage token's characters, -1 for other tokens; of answer only.
     """
 
@@ -133,6 +134,8 @@ class Encoder:
                     target = np.array([self.labels.index(label)], np.int64)
                 case MultiLabelled(labels=labels):
                     target = np.array([label in labels for label in self.labels], np.int64)
+                case Rated(value=value):
+                    target = np.array([value], np.float32)
                 case Tagged(tags=tags):
                     target = _tag_targets(window, [self.labels.index(tag) for tag in tags])
                 case Asked():
@@ -153,8 +156,7 @@ class Encoder:
 
 
 _NOTHING = {
-    HeadTask.CLASSIFY: ("has no token", "give a text"),
-    HeadTask.MULTI_LABEL: ("has no token", "give a text"),
+    **{task: ("has no token", "give a text") for task in HeadTask if task.is_of_texts},
     HeadTask.TAG_TOKENS: ("no word has a token", "give words that can be written"),
     HeadTask.ANSWER: ("has no token", "give a question and a passage"),
     HeadTask.FILL_MASK: ("has no token that could be guessed", "give a text with words"),
@@ -164,9 +166,9 @@ _NOTHING = {
 def _input_of(example: Example) -> object:
     """What tokenizers takes: a text, a pair, or a list of words."""
     match example:
-        case Labelled(pair=None) | MultiLabelled(pair=None) | Plain():
+        case Labelled(pair=None) | MultiLabelled(pair=None) | Rated(pair=None) | Plain():
             return example.text
-        case Labelled() | MultiLabelled():
+        case Labelled() | MultiLabelled() | Rated():
             return (example.text, example.pair)
         case Tagged():
             return list(example.words)

@@ -11,6 +11,8 @@ class HeadTask(StrEnum):
 
     CLASSIFY = "classify"
     MULTI_LABEL = "multi_label"
+    REGRESSION = "regression"
+    NEXT_SENTENCE = "next_sentence"
     TAG_TOKENS = "tag_tokens"
     ANSWER = "answer"
     FILL_MASK = "fill_mask"
@@ -18,17 +20,23 @@ class HeadTask(StrEnum):
     @property
     def has_labels(self) -> bool:
         """Whether the head chooses among labels that the data names."""
-        return self.is_of_texts or self is HeadTask.TAG_TOKENS
+        return self in (HeadTask.CLASSIFY, HeadTask.MULTI_LABEL, HeadTask.TAG_TOKENS)
 
     @property
     def is_of_texts(self) -> bool:
         """Whether the head says one thing of a whole text, from the pooled first token."""
-        return self in (HeadTask.CLASSIFY, HeadTask.MULTI_LABEL)
+        return self not in (HeadTask.TAG_TOKENS, HeadTask.ANSWER, HeadTask.FILL_MASK)
 
     @property
     def built_as(self) -> str:
-        """What `trivet build` calls it: one head serves one label per text, and several."""
-        return "classify" if self is HeadTask.MULTI_LABEL else self.value
+        """What `trivet build` calls it: one head serves a label per text, several, and numbers."""
+        as_classes = (HeadTask.MULTI_LABEL, HeadTask.REGRESSION)
+        return "classify" if self in as_classes else self.value
+
+
+# What a pair of the task next_sentence is labelled, in the order of the head's outputs, which is
+# transformers'.
+FOLLOWS = ("true", "false")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +57,16 @@ class MultiLabelled:
     text: str
     pair: str | None
     labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rated:
+    """A text, or a pair of texts, with the number that a head is to say of it."""
+
+    line: int
+    text: str
+    pair: str | None
+    value: float  # finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,4 +98,4 @@ class Plain:
     text: str
 
 
-Example = Labelled | MultiLabelled | Tagged | Asked | Plain
+Example = Labelled | MultiLabelled | Rated | Tagged | Asked | Plain

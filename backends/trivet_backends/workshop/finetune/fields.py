@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from trivet_backends.workshop.finetune.columns import Columns
 from trivet_backends.workshop.finetune.examples import (
+    FOLLOWS,
     Asked,
     Example,
     HeadTask,
     Labelled,
     MultiLabelled,
     Plain,
+    Rated,
     Tagged,
 )
 from trivet_backends.workshop.finetune.faults import LineFaults
@@ -43,6 +47,24 @@ def _multi_labelled(
     if text is None or labels is None or (columns.pair and pair is None):
         return None
     return MultiLabelled(line=line, text=text, pair=pair, labels=labels)
+
+
+def _following(line: int, fields: Fields, columns: Columns, faults: LineFaults) -> Labelled | None:
+    row = _labelled(line, fields, columns, faults)
+    if row is None or row.label.lower() in FOLLOWS:
+        return None if row is None else replace(row, label=row.label.lower())
+    cure = "give true if the second text follows on the first, else false"
+    faults.add(line, f"'{columns.label}' is '{row.label}'", cure)
+    return None
+
+
+def _rated(line: int, fields: Fields, columns: Columns, faults: LineFaults) -> Rated | None:
+    text = _words_of(line, fields, columns.text, faults)
+    pair = _words_of(line, fields, columns.pair, faults) if columns.pair else None
+    value = _number_of(line, fields[columns.label], columns.label, faults)
+    if text is None or value is None or (columns.pair and pair is None):
+        return None
+    return Rated(line=line, text=text, pair=pair, value=value)
 
 
 def _plain(line: int, fields: Fields, columns: Columns, faults: LineFaults) -> Plain | None:
@@ -131,6 +153,19 @@ def _label_of(line: int, raw: object, column: str, faults: LineFaults) -> str | 
     return raw.strip()
 
 
+def _number_of(line: int, raw: object, column: str, faults: LineFaults) -> float | None:
+    """A finite number, as JSON or as text."""
+    try:
+        value = float(raw) if isinstance(raw, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        value = math.nan
+    if math.isfinite(value) and not isinstance(raw, bool):
+        return value
+    shown = raw if isinstance(raw, str) else _kind(raw)
+    faults.add(line, f"the label '{shown}' is no number", f"give a number in '{column}', as 3.5")
+    return None
+
+
 def _labels_of(
     line: int, raw: object, columns: Columns, faults: LineFaults
 ) -> tuple[str, ...] | None:
@@ -171,6 +206,8 @@ def _kind(value: object) -> str:
 _MAKERS: Mapping[HeadTask, Callable[[int, Fields, Columns, LineFaults], Example | None]] = {
     HeadTask.CLASSIFY: _labelled,
     HeadTask.MULTI_LABEL: _multi_labelled,
+    HeadTask.REGRESSION: _rated,
+    HeadTask.NEXT_SENTENCE: _following,
     HeadTask.TAG_TOKENS: _tagged,
     HeadTask.ANSWER: _asked,
     HeadTask.FILL_MASK: _plain,

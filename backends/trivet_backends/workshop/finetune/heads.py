@@ -17,25 +17,30 @@ from torch import nn
 from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.checkpoint import Checkpoint
 from trivet_backends.workshop.finetune.examples import HeadTask
-from trivet_backends.workshop.names import canonical_names
+from trivet_backends.workshop.names import NEXT_SENTENCE, canonical_names
 from trivet_backends.workshop.tensor_files import let_all_read, list_tensors, read_tensor
 
 CLASSES = {
     HeadTask.CLASSIFY: "BertForSequenceClassification",
     HeadTask.MULTI_LABEL: "BertForSequenceClassification",
+    HeadTask.REGRESSION: "BertForSequenceClassification",
+    HeadTask.NEXT_SENTENCE: "BertForNextSentencePrediction",
     HeadTask.TAG_TOKENS: "BertForTokenClassification",
     HeadTask.ANSWER: "BertForQuestionAnswering",
     HeadTask.FILL_MASK: "BertForMaskedLM",
 }
-# How transformers, and the server by it, makes scores of logits: softmax, or a sigmoid each.
+# How transformers, and the server by it, makes scores of logits: softmax, a sigmoid each, or none.
 _PROBLEMS = {
     HeadTask.CLASSIFY: "single_label_classification",
     HeadTask.MULTI_LABEL: "multi_label_classification",
+    HeadTask.REGRESSION: "regression",
 }
 # The module of the head in transformers' class.
 _HEADS = {
     HeadTask.CLASSIFY: "classifier",
     HeadTask.MULTI_LABEL: "classifier",
+    HeadTask.REGRESSION: "classifier",
+    HeadTask.NEXT_SENTENCE: "cls",
     HeadTask.TAG_TOKENS: "classifier",
     HeadTask.ANSWER: "qa_outputs",
     HeadTask.FILL_MASK: "cls",
@@ -60,7 +65,8 @@ def make_model(
     transformers.utils.logging.disable_progress_bar()
     config = transformers.BertConfig.from_pretrained(checkpoint.folder)
     had_labels = [config.id2label[place] for place in sorted(config.id2label)]
-    if task.has_labels:
+    has_labels = task.built_as in ("classify", "tag_tokens")
+    if has_labels:
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: place for place, label in enumerate(labels)}
     if task in _PROBLEMS:
@@ -69,7 +75,7 @@ def make_model(
         config.classifier_dropout = dropout
     torch.manual_seed(seed)
     model = getattr(transformers, CLASSES[task])(config)
-    stored = _stored(checkpoint, keep_head=not task.has_labels or had_labels == list(labels))
+    stored = _stored(checkpoint, keep_head=not has_labels or had_labels == list(labels))
     wanted = model.state_dict()
     fitting = {
         name: torch.from_numpy(array)
@@ -95,7 +101,7 @@ def _stored(checkpoint: Checkpoint, *, keep_head: bool) -> Mapping[str, np.ndarr
         )
         for name, key in canonical_names(in_files).items()
         if name.startswith("pooler.")
-        or (keep_head and name.split(".")[0] in ("classifier", "qa_outputs"))
+        or (keep_head and name.startswith(("classifier.", "qa_outputs.", f"{NEXT_SENTENCE}.")))
         if ".scale" not in name
     }
     return {**encoder, **heads}
@@ -128,7 +134,7 @@ class Trainee(nn.Module):  # type: ignore[misc]  # torch is not there when types
         self.head = getattr(model, _HEADS[task])
         has_pooler = task.is_of_texts
         self.pooler = model.bert.pooler if has_pooler and frozen else None
-        self.dropout = model.dropout if task.has_labels else nn.Identity()
+        self.dropout = getattr(model, "dropout", nn.Identity())
         self._has_pooler = has_pooler
         if frozen:
             learning = {id(part) for part in self.pooler.parameters()} if self.pooler else set()

@@ -16,12 +16,13 @@ from trivet_backends.workshop.finetune.examples import HeadTask
 from trivet_backends.workshop.heads import Scoring, written_scoring
 
 CONFIG = "config.pbtxt"
+_SCORING = {HeadTask.MULTI_LABEL: Scoring.SIGMOID, HeadTask.REGRESSION: Scoring.NONE}
 
 
 def check_labels(repository: Path, name: str, task: HeadTask, labels: Sequence[str]) -> None:
     """Raise InvalidConfig if the newest version there has other labels, or these in another order.
 
-    So it does if that has one label per text and this several, or the other way round.
+    So it does if that makes other scores of its numbers: one label per text, several, or none.
     labels: none for a head that has none of its own.
     """
     folder = repository / Names(encoder=name, pipeline="").labels
@@ -40,6 +41,6 @@ def check_labels(repository: Path, name: str, task: HeadTask, labels: Sequence[s
         raise InvalidConfig([Fault(f"{repository.name}/{name}", found, cure)])
     config = folder / CONFIG
     scoring = written_scoring(config.read_text(encoding="utf-8") if config.is_file() else "")
-    if (scoring is Scoring.SIGMOID) != (task is HeadTask.MULTI_LABEL):
+    if scoring is not _SCORING.get(task, Scoring.SOFTMAX):
         found = f"is served with scores by {scoring}, and a head of {task} has others"
         raise InvalidConfig([Fault(f"{repository.name}/{name}", found, cure)])

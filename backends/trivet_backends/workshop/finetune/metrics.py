@@ -1,4 +1,5 @@
-"""How good answers are, and the file that keeps it. Pure numpy; scores are shares from 0 to 1."""
+"""How good answers are, and the file that keeps it. Pure numpy; scores are shares from 0 to 1, or
+correlations from -1 to 1."""
 
 from __future__ import annotations
 
@@ -31,6 +32,29 @@ def multi_label(wanted: np.ndarray, found: np.ndarray) -> Scores:
         "macro_f1": float(np.mean(present)) if present else 1.0,
         "micro_f1": _f1_of(wanted, found),
     }
+
+
+def regression(wanted: np.ndarray, found: np.ndarray) -> Scores:
+    """wanted, found: float [rows]. pearson: how they lie on a line; spearman: how they rank."""
+    return {"pearson": pearson(wanted, found), "spearman": spearman(wanted, found)}
+
+
+def pearson(one: np.ndarray, other: np.ndarray) -> float:
+    """The correlation of numbers; 0 where all of one are equal."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def spearman(one: np.ndarray, other: np.ndarray) -> float:
+    """The correlation of ranks, equal numbers sharing theirs; 0 where all of one are equal."""
+    return pearson(_ranks(one), _ranks(other))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return ranks
 
 
 def _f1_of(wanted: np.ndarray, found: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from trivet_backends.workshop.finetune import split
 from trivet_backends.workshop.finetune.data import read_examples
 from trivet_backends.workshop.finetune.display import Display
 from trivet_backends.workshop.finetune.encode import Encoded, Encoder, Masking
-from trivet_backends.workshop.finetune.examples import HeadTask
+from trivet_backends.workshop.finetune.examples import FOLLOWS, HeadTask, Rated
 from trivet_backends.workshop.finetune.in_place import check_labels
 from trivet_backends.workshop.finetune.options import FinetuneOptions
 from trivet_backends.workshop.finetune.split import Parts
@@ -23,6 +23,7 @@ from trivet_backends.workshop.finetune.split import Parts
 TOKENIZER = "tokenizer.json"
 _MAX_TOKENS = {HeadTask.ANSWER: 384}
 _USUAL_MAX_TOKENS = 128
+_LARGE = 20.0  # a number that a head's usual steps do not reach in a thousand of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Prepared:
 
     checkpoint: Checkpoint
     parts: Parts
-    labels: Sequence[str]  # of classify and tag_tokens; else none
+    labels: Sequence[str]  # in the order of the head's outputs; of fill_mask and answer none
     training: Encoded
     validation: Encoded
     masking: Masking | None  # of fill_mask
@@ -114,15 +115,28 @@ def _labels(
     options: FinetuneOptions, parts: Parts, display: Display
 ) -> tuple[Sequence[str], np.ndarray | None]:
     """The labels, and their weights if rare ones are to be weighed up."""
-    if not options.task.has_labels:
-        return (), None
     data = options.data
+    if options.task is HeadTask.REGRESSION:
+        display.say(_numbers_told(parts))
+        return (data.columns.label,), None  # what the number is called
+    if options.task is HeadTask.NEXT_SENTENCE:
+        data = replace(data, labels=FOLLOWS)
+    elif not options.task.has_labels:
+        return (), None
     labels = split.labels_of(parts.training, data.labels, data.training.name)
     split.check_known(parts.validation, labels, _validation_name(options))
     counts = split.balance(parts.training, labels)
     for line in split.balance_told(counts, balanced=options.loop.balance):
         display.say(line)
     return labels, _weights(options, counts, len(parts.training))
+
+
+def _numbers_told(parts: Parts) -> str:
+    values = [row.value for row in parts.training if isinstance(row, Rated)]
+    line = f"numbers: {min(values):g} to {max(values):g}, {np.mean(values):g} on average"
+    if np.abs(values).max() > _LARGE:
+        line += "; a head learns so large ones slowly: divide them, or raise --learning-rate"
+    return line
 
 
 def _weights(options: FinetuneOptions, counts: Mapping[str, int], rows: int) -> np.ndarray | None:

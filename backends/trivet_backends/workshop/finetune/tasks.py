@@ -16,6 +16,8 @@ from trivet_backends.workshop.finetune.spans import best_span
 BEST_BY = {
     HeadTask.CLASSIFY: "accuracy",
     HeadTask.MULTI_LABEL: "micro_f1",
+    HeadTask.REGRESSION: "spearman",
+    HeadTask.NEXT_SENTENCE: "accuracy",
     HeadTask.TAG_TOKENS: "f1",
     HeadTask.ANSWER: "f1",
     HeadTask.FILL_MASK: "loss",
@@ -27,13 +29,11 @@ Prediction = tuple[Any, ...]  # (place of the example, and what the head says of
 
 def asked(row: Row, task: HeadTask) -> np.ndarray:
     """int [asked]: the tokens whose vectors the head needs."""
-    match task:
-        case HeadTask.CLASSIFY | HeadTask.MULTI_LABEL:
-            return np.zeros(1, np.int64)
-        case HeadTask.ANSWER:
-            return np.arange(len(row.ids))
-        case HeadTask.TAG_TOKENS | HeadTask.FILL_MASK:
-            return np.flatnonzero(row.target != IGNORED)
+    if task.is_of_texts:
+        return np.zeros(1, np.int64)
+    if task is HeadTask.ANSWER:
+        return np.arange(len(row.ids))
+    return np.flatnonzero(row.target != IGNORED)
 
 
 def places_of(rows: Sequence[Row], task: HeadTask) -> np.ndarray:
@@ -65,6 +65,9 @@ def loss_of(logits: Any, rows: Sequence[Row], task: HeadTask, class_weights: Any
             for end in (0, 1)
         ]
         return (both[0] + both[1]) / 2
+    if task is HeadTask.REGRESSION:
+        numbers = torch.from_numpy(np.stack([row.target for row in rows])).to(logits)
+        return functional.mse_loss(logits, numbers, reduction="sum")
     if task is HeadTask.MULTI_LABEL:
         wanted = torch.from_numpy(np.stack([row.target for row in rows])).to(logits)
         each = functional.binary_cross_entropy_with_logits(
@@ -96,8 +99,10 @@ def predictions_of(logits: np.ndarray, rows: Sequence[Row], task: HeadTask) -> l
 
 def _prediction(logits: np.ndarray, row: Row, task: HeadTask) -> Prediction:
     match task:
-        case HeadTask.CLASSIFY:
+        case HeadTask.CLASSIFY | HeadTask.NEXT_SENTENCE:
             return (row.example, int(logits[0].argmax()), int(row.target[0]))
+        case HeadTask.REGRESSION:
+            return (row.example, float(logits[0, 0]), float(row.target[0]))
         case HeadTask.MULTI_LABEL:  # likelier than not
             return (row.example, (logits[0] > 0).tolist(), (row.target > 0).tolist())
         case HeadTask.TAG_TOKENS:
@@ -126,9 +131,11 @@ def scores_of(
 ) -> metrics.Scores:
     """The scores of all predictions of a set of examples."""
     match task:
-        case HeadTask.CLASSIFY:
+        case HeadTask.CLASSIFY | HeadTask.NEXT_SENTENCE | HeadTask.REGRESSION:
             wanted = np.array([prediction[2] for prediction in predictions])
             found = np.array([prediction[1] for prediction in predictions])
+            if task is HeadTask.REGRESSION:
+                return metrics.regression(wanted, found)
             return metrics.classification(wanted, found, len(labels))
         case HeadTask.MULTI_LABEL:
             return metrics.multi_label(

@@ -7,7 +7,6 @@ names. next_sentence: accuracy. embed: how the cosines of pairs rank, held again
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,11 +17,13 @@ from trivet_backends.workshop.finetune import metrics
 from trivet_backends.workshop.finetune.columns import Columns
 from trivet_backends.workshop.finetune.data import FileFormat, read_examples
 from trivet_backends.workshop.finetune.examples import (
+    FOLLOWS,
     Asked,
     Example,
     HeadTask,
     Labelled,
     MultiLabelled,
+    Rated,
     Tagged,
 )
 from trivet_backends.workshop.finetune.faults import LineFaults
@@ -37,7 +38,19 @@ from trivet_backends.workshop.quantize.scores import Score
 # What is asked, how good answers are, and which of these numbers counts.
 _Exam = tuple[Sequence[Sample], Callable[[Answers], metrics.Scores], str]
 _PAIRED = (Task.EMBED, Task.NEXT_SENTENCE)
-_FOLLOWS = {"true": 0, "false": 1}  # the head's outputs, in transformers' order
+# As whose rows finetune's readers take the file.
+_CLASSES = {
+    Scoring.SOFTMAX: HeadTask.CLASSIFY,
+    Scoring.SIGMOID: HeadTask.MULTI_LABEL,
+    Scoring.NONE: HeadTask.REGRESSION,
+}
+_READ_AS = {
+    Task.EMBED: HeadTask.REGRESSION,
+    Task.FILL_MASK: HeadTask.CLASSIFY,
+    Task.TAG_TOKENS: HeadTask.TAG_TOKENS,
+    Task.ANSWER: HeadTask.ANSWER,
+    Task.NEXT_SENTENCE: HeadTask.NEXT_SENTENCE,
+}
 
 
 def read_labelled(
@@ -49,12 +62,7 @@ def read_labelled(
         raise InvalidConfig([Fault("--labelled", f"{task} is judged by pairs of texts", cure)])
     if columns.pair and task not in (*_PAIRED, Task.CLASSIFY):
         raise InvalidConfig([Fault("--pair-column", f"{task} takes no pairs", "leave it out")])
-    match task:
-        case Task.TAG_TOKENS | Task.ANSWER:
-            read_as = HeadTask(task.value)
-        case _:
-            several = task is Task.CLASSIFY and scoring is Scoring.SIGMOID
-            read_as = HeadTask.MULTI_LABEL if several else HeadTask.CLASSIFY
+    read_as = _CLASSES[scoring] if task is Task.CLASSIFY else _READ_AS[task]
     return read_examples(path, read_as, columns, FileFormat(format_) if format_ else None)
 
 
@@ -111,11 +119,11 @@ def _many_labels(
 def _numbers(
     rows: Sequence[Example], samples: Samples, labels: Sequence[str], faults: LineFaults
 ) -> _Exam:
-    plain = [row for row in rows if isinstance(row, Labelled)]
-    wanted = np.array([_number(row, faults) for row in plain])
+    plain = [row for row in rows if isinstance(row, Rated)]
+    wanted = np.array([row.value for row in plain])
 
     def judge(answers: Answers) -> metrics.Scores:
-        return {"spearman": scores.spearman(wanted, np.concatenate(answers))}
+        return metrics.regression(wanted, np.concatenate(answers))
 
     return _texts_of(plain, samples), judge, "spearman"
 
@@ -123,13 +131,13 @@ def _numbers(
 def _similarities(
     rows: Sequence[Example], samples: Samples, labels: Sequence[str], faults: LineFaults
 ) -> _Exam:
-    pairs = [row for row in rows if isinstance(row, Labelled)]
-    wanted = np.array([_number(row, faults) for row in pairs])
+    pairs = [row for row in rows if isinstance(row, Rated)]
+    wanted = np.array([row.value for row in pairs])
     made = samples.of_texts([text for row in pairs for text in (row.text, row.pair or "")])
 
     def judge(answers: Answers) -> metrics.Scores:
         found = scores.cosines(np.stack(answers[0::2]), np.stack(answers[1::2]))
-        return {"spearman": scores.spearman(wanted, found)}
+        return {"spearman": metrics.spearman(wanted, found)}
 
     return made, judge, "spearman"
 
@@ -138,10 +146,10 @@ def _following(
     rows: Sequence[Example], samples: Samples, labels: Sequence[str], faults: LineFaults
 ) -> _Exam:
     pairs = [row for row in rows if isinstance(row, Labelled)]
-    wanted = np.array([_place(row.label, [*_FOLLOWS], row.line, faults) for row in pairs])
+    wanted = np.array([FOLLOWS.index(row.label) for row in pairs])
 
     def judge(answers: Answers) -> metrics.Scores:
-        return metrics.classification(wanted, np.concatenate(answers), len(_FOLLOWS))
+        return metrics.classification(wanted, np.concatenate(answers), len(FOLLOWS))
 
     return _texts_of(pairs, samples), judge, "accuracy"
 
@@ -223,7 +231,9 @@ def _words(
     return made, judge, "top_1"
 
 
-def _texts_of(rows: Sequence[Labelled | MultiLabelled], samples: Samples) -> Sequence[Sample]:
+def _texts_of(
+    rows: Sequence[Labelled | MultiLabelled | Rated], samples: Samples
+) -> Sequence[Sample]:
     pairs = [(row.text, row.pair) for row in rows if row.pair is not None]
     return samples.of_pairs(pairs) if pairs else samples.of_texts([row.text for row in rows])
 
@@ -233,17 +243,6 @@ def _place(label: str, labels: Sequence[str], line: int, faults: LineFaults) -> 
         return labels.index(label)
     faults.add(line, f"there is no label '{label}'", "the model knows " + ", ".join(labels))
     return 0
-
-
-def _number(row: Labelled, faults: LineFaults) -> float:
-    try:
-        number = float(row.label)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        cure = "give a number: how alike the texts are, or what the head is to say"
-        faults.add(row.line, f"the label '{row.label}' is no number", cure)
-    return number
 
 
 _Make = Callable[[Sequence[Example], Samples, Sequence[str], LineFaults], _Exam]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trivet_backends.workshop.finetune import metrics
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
@@ -56,28 +58,14 @@ def held_against(source: Mapping[str, float], found: Mapping[str, float], metric
 
 def numbers(source: np.ndarray, found: np.ndarray) -> Score:
     """Numbers for the same texts, float32 [texts] each: how far they rank alike."""
-    kept = spearman(source, found)
+    kept = metrics.spearman(source, found)
     return Score(kept=kept, details={"spearman": kept})
-
-
-def spearman(one: np.ndarray, other: np.ndarray) -> float:
-    """The correlation of ranks, equal numbers sharing theirs; 0 where all of one are equal."""
-    ours, theirs = _ranks(one), _ranks(other)
-    if np.ptp(ours) == 0 or np.ptp(theirs) == 0:
-        return 0.0
-    return float(np.corrcoef(ours, theirs)[0, 1])
 
 
 def cosines(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     """float32 [pairs], of the rows of two arrays [pairs, width]."""
     products: np.ndarray = (_unit(ones) * _unit(others)).sum(axis=1)
     return products
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    return ranks
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

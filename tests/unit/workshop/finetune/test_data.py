@@ -11,7 +11,8 @@ from trivet_backends.workshop.finetune.columns import Columns
 from trivet_backends.workshop.finetune.data import FileFormat, read_examples
 from trivet_backends.workshop.finetune.examples import Asked, Example, HeadTask, Labelled, Tagged
 
-CLASSIFY, MULTI, TAG, ANSWER, FILL = HeadTask
+CLASSIFY, MULTI, TAG = HeadTask.CLASSIFY, HeadTask.MULTI_LABEL, HeadTask.TAG_TOKENS
+ANSWER, FILL = HeadTask.ANSWER, HeadTask.FILL_MASK
 
 
 def read(

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def options_of(args: argparse.Namespace) -> FinetuneOptions:
     """The options of a parsed command line. Raises InvalidConfig for flags that do not agree."""
     task = HeadTask(args.task)
-    data, publish = rows.data_of(args), publishing.publish_of(args)
+    data, publish = rows.data_of(args, task), publishing.publish_of(args)
     checkpoint = checkpoint_folder(args.checkpoint)  # after what costs no download
     return FinetuneOptions(
         checkpoint=checkpoint,

@@ -37,8 +37,9 @@ def declare(group: argparse._ArgumentGroup) -> None:
         "--min-score",
         metavar="SCORE",
         type=float,
-        help="publish only what reaches it: accuracy of classify, micro_f1 of multi_label, f1 of "
-        "tag_tokens and answer; of fill_mask the loss, at most",
+        help="publish only what reaches it: accuracy of classify and next_sentence, "
+        "micro_f1 of multi_label, spearman of regression, f1 of tag_tokens and answer; of "
+        "fill_mask the loss, at most",
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from trivet.errors import Fault, InvalidConfig
 from trivet_backends.workshop.finetune.data import FileFormat
+from trivet_backends.workshop.finetune.examples import HeadTask
 from trivet_backends.workshop.finetune.flags import columns, values
 from trivet_backends.workshop.finetune.options import DataOptions
 
@@ -47,8 +49,11 @@ def declare(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def data_of(args: argparse.Namespace) -> DataOptions:
-    """What they say."""
+def data_of(args: argparse.Namespace, task: HeadTask) -> DataOptions:
+    """What they say. Raises InvalidConfig for a task of pairs without a second text."""
+    if task is HeadTask.NEXT_SENTENCE and not args.pair_column:
+        cure = "name the column of the second text"
+        raise InvalidConfig([Fault("--pair-column", f"{task} is learned from pairs", cure)])
     return DataOptions(
         training=args.train,
         validation=args.validation,
