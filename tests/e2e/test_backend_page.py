@@ -1,4 +1,7 @@
-"""The backend of backends/README.md: installed as the page says, and served."""
+"""The backend of backends/README.md: installed as the page says, and served.
+
+On one transport: a backend sees none.
+"""
 
 from __future__ import annotations
 

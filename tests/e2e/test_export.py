@@ -1,4 +1,7 @@
-"""Exports served by trivet's own backends, and a real encoder exported."""
+"""Exports served by trivet's own backends, and a real encoder exported.
+
+On one transport: what is exported sees none.
+"""
 
 from __future__ import annotations
 

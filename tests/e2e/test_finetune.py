@@ -1,4 +1,7 @@
-"""A fine-tuned model becomes the next version of a running server; nobody's request is lost."""
+"""A fine-tuned model becomes the next version of a running server; nobody's request is lost.
+
+On one transport: test_repository_life changes versions under load on both.
+"""
 
 from __future__ import annotations
 

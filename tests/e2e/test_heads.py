@@ -1,7 +1,8 @@
 """Tasks of models with a trained head, from a checkpoint to an answer, by every door.
 
 What is answered is compared with loops in plain Python over the logits of plain numpy, and over
-those of transformers where that is installed.
+those of transformers where that is installed. On one transport: models see none, and test_answers
+asks on both.
 """
 
 from __future__ import annotations

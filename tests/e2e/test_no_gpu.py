@@ -1,4 +1,7 @@
-"""A machine without a GPU: models that ask for one say so, and never run on something slower."""
+"""A machine without a GPU: models that ask for one say so, and never run on something slower.
+
+On one transport: devices are the same on each.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""OpenVINO served: built, tokenized, batched, and by Triton's client as a bare model folder."""
+"""OpenVINO served: built, tokenized, batched, and by Triton's client as a bare model folder.
+
+On one transport: an engine sees none.
+"""
 
 from __future__ import annotations
 

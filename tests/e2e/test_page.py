@@ -1,4 +1,7 @@
-"""The page to look at, in a real browser, over real models."""
+"""The page to look at, in a real browser, over real models.
+
+On one transport: the page is served over HTTP, beside it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A repository that changes under a running server, as Triton's own client sees it."""
+"""A repository that changes under a running server, as Triton's own client sees it.
+
+On both transports where calls go on meanwhile; what polls and what the start says knows of none.
+"""
 
 from __future__ import annotations
 
@@ -313,6 +316,7 @@ class Callers:
         self._pool.shutdown()
 
 
+@pytest.mark.usefixtures("on_transport")
 def test_twenty_reloads_and_changes_of_version_fail_no_request(tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     folder = add_model(repository, "echo", fake_config(delay_us=2000))
@@ -366,6 +370,7 @@ def test_a_polled_repository_is_followed_under_load(tmp_path: Path) -> None:
         assert callers.failures == []
 
 
+@pytest.mark.usefixtures("on_transport")
 def test_streams_that_were_accepted_finish_on_the_version_that_took_them(tmp_path: Path) -> None:
     many = fake_config(
         batching="",

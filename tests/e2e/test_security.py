@@ -17,6 +17,8 @@ from tests.harness.server import serving
 from trivet_client import Client, Tls
 from trivet_client.errors import Unauthenticated, Unavailable
 
+pytestmark = pytest.mark.usefixtures("on_transport")
+
 INFER = "infer-token-0123456789"
 CONTROL = "control-token-0123456789"
 ROW = np.array([[1.0, 2.0]], np.float32)
@@ -92,6 +94,7 @@ def test_a_server_with_tls_and_tokens_serves_those_it_knows(
         other.cert_pem.write_to_path(tmp_path / "new-root.pem")
         new = Tls(root=tmp_path / "new-root.pem")
         with Client(server.address, tls=new, token=INFER) as client:
+            client.wait_ready()  # h2corn looks at the files once a second
             np.testing.assert_array_equal(client.infer("echo", {"IN": ROW}).outputs["OUT"], ROW)
         assert server.stop() == 0
     logged = log.read_text()

@@ -1,4 +1,7 @@
-"""Settings of a real server from file and environment, and as `--print-config` tells them."""
+"""Settings of a real server from file and environment, and as `--print-config` tells them.
+
+On one transport: where settings come from is the same for each.
+"""
 
 from __future__ import annotations
 

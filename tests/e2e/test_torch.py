@@ -1,4 +1,7 @@
-"""PyTorch served, by Triton's client: TorchScript with a config, torch.export without one."""
+"""PyTorch served, by Triton's client: TorchScript with a config, torch.export without one.
+
+On one transport: an engine sees none.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`trivet tune` against real servers, on a model whose best settings are known beforehand."""
+"""`trivet tune` against real servers, on a model whose best settings are known beforehand.
+
+On one transport: what is measured are settings of a model.
+"""
 
 from __future__ import annotations
 
