@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivet.transport.options import Options
+from trivet.transport.options import MAX_METADATA_BYTES, Options
 
 # Calls that came and that the event loop has not taken up yet. grpc ends whichever comes then with
 # CANCELLED, by its default some of them from 1,000 on: of 2,000 calls at once 205 were lost. One
@@ -19,6 +19,9 @@ def channel_arguments(options: Options) -> dict[str, int]:
         "grpc.max_send_message_length": -1,
         # Without it, a second server on the same port has to fail, not to take half of the callers.
         "grpc.so_reuseport": int(options.reuse_port),
+        # From the one on grpc refuses calls at random, from the other on all: the same.
+        "grpc.max_metadata_size": MAX_METADATA_BYTES,
+        "grpc.absolute_max_metadata_size": MAX_METADATA_BYTES,
         # A level, not an algorithm: grpc chooses what the caller accepts, or sends it plain.
         "grpc.default_compression_level": int(options.compression),
         "grpc.max_concurrent_streams": options.max_concurrent_streams,

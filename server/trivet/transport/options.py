@@ -73,6 +73,10 @@ class Keepalive:
     max_connection_age_grace_ms: int | None = None
 
 
+# A call's headers, names and values together: what grpc takes at most by default.
+MAX_METADATA_BYTES = 16 * 1024
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Web:
     """gRPC-Web beside gRPC, so that browsers call without a proxy.

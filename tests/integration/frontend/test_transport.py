@@ -340,3 +340,19 @@ async def test_metadata_and_deadline_are_told() -> None:
     ):
         call = client.unary_unary("/t.T/Look")
         assert await call(b"", metadata=(("who", "me"),), timeout=100) == b"told"
+
+
+async def test_headers_are_taken_up_to_a_limit_and_refused_beyond_it() -> None:
+    async def echo(message: bytes, call: Call) -> bytes:
+        return message
+
+    async with (
+        serving({"/t.T/Echo": Unary(echo)}, options()) as port,
+        channel(port) as client,
+    ):
+        call = client.unary_unary("/t.T/Echo")
+        for _ in range(20):  # grpc's own choice would be a matter of chance from 8 KiB on
+            assert await call(b"taken", metadata=(("k", "v" * 15_000),)) == b"taken"
+        with pytest.raises(grpc.aio.AioRpcError, match="metadata size exceeds hard limit") as told:
+            await call(b"refused", metadata=(("k", "v" * 17_000),))
+    assert told.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

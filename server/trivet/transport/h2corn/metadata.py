@@ -8,11 +8,9 @@ from itertools import chain
 from urllib.parse import quote
 
 from trivet.errors import InvalidInput, ResourceExhausted, ServeError
+from trivet.transport.options import MAX_METADATA_BYTES
 
 Headers = list[tuple[bytes, bytes]]
-
-# What grpc takes at most of a caller's metadata, names and values together.
-MAX_METADATA_BYTES = 16 * 1024
 
 # What is the protocol's own, and not the caller's.
 _RESERVED = frozenset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trivet.transport.arguments import MAX_WAITING_CALLS, channel_arguments
-from trivet.transport.options import Compression, Keepalive, Options
+from trivet.transport.options import MAX_METADATA_BYTES, Compression, Keepalive, Options
 
 
 def test_every_option_has_its_argument() -> None:
@@ -28,6 +28,8 @@ def test_every_option_has_its_argument() -> None:
         "grpc.max_receive_message_length": 8,
         "grpc.max_send_message_length": -1,
         "grpc.so_reuseport": 1,
+        "grpc.max_metadata_size": MAX_METADATA_BYTES,
+        "grpc.absolute_max_metadata_size": MAX_METADATA_BYTES,
         "grpc.default_compression_level": 2,
         "grpc.max_concurrent_streams": 9,
         "grpc.http.overload_protection": 0,
