@@ -2,7 +2,8 @@
 
     python -m tests.bench.processes [--frontend-processes 2] [--rounds 3] [--seconds 1.5]
 
-The server over a model that echoes, on each transport: all in one process against N that take
+The server over a model that echoes, and over one that embeds texts by a real tokenizer and an
+engine that takes next to no time, on each transport: all in one process against N that take
 connections, in turn within each round, medians of the rounds. CPU per call of the owner, of all
 front-end processes together, and calls per second, which the caller's own core bounds on a machine
 with few. Then what such a process takes: memory of its own, and how long until it is replaced.
@@ -22,11 +23,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench import http2
 from tests.bench.frontend import IN_FLIGHT, LOADS, Load, latency_us
+from tests.harness.artifacts import WIDTH
 from tests.harness.processes import children_of
 from tests.harness.repositories import add_model, fake_config
 from tests.harness.server import ServerProcess, serving
+from tests.harness.text_models import add_embedding
+from tests.harness.texts import text_of
 from trivet.transport.options import Transport
+from trivet_protos.generated.text_pb2 import EmbedRequest
+
+_EMBED = "/trivet.v1.TextService/Embed"
+
+
+def _embedded(tokens: int) -> Load:
+    asked = EmbedRequest(model="embed", texts=[text_of(tokens)]).SerializeToString()
+    return lambda address, s: http2.unary(address, _EMBED, asked, 4 * WIDTH, IN_FLIGHT, s)
+
+
+TEXT_LOADS = {f"text of {tokens} tokens": _embedded(tokens) for tokens in (8, 32)}
 
 
 @dataclass(frozen=True)
@@ -58,7 +74,7 @@ def cost(server: ServerProcess, load: Load, seconds: float) -> Cost:
 
 def measure(servers: dict[str, ServerProcess], rounds: int, seconds: float) -> None:
     """Every load on every server in turn."""
-    for what, load in LOADS.items():
+    for what, load in (LOADS | TEXT_LOADS).items():
         costs: dict[str, list[Cost]] = {name: [] for name in servers}
         for _ in range(rounds):
             for name, server in servers.items():
@@ -107,6 +123,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         add_model(folder / "models", "echo", fake_config(max_batch_size=64))
+        add_embedding(folder / "models")
         servers: dict[str, ServerProcess] = {}
         for transport in Transport:
             for count in (1, args.frontend_processes):
