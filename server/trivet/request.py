@@ -79,8 +79,10 @@ class InferRequest(NamedTuple):
 class Known(Protocol):
     """Answers that were computed before their requests came: by a front-end process."""
 
-    def answer(self, model: object, inputs: Tensors) -> InferResponse | None:
-        """What this load of a model answers to these inputs; None where that is to be computed."""
+    def answer(
+        self, model: object, inputs: Tensors, parameters: Parameters
+    ) -> InferResponse | None:
+        """What this load of a model answers to this; None where that is to be computed."""
 
 
 class Stages(NamedTuple):

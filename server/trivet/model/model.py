@@ -109,7 +109,8 @@ class Model:
         started_ns = self._clock.now_ns()
         try:
             rows = self._validator.check(request)
-            if request.known and (known := request.known.answer(self, request.inputs)):
+            ahead = request.known
+            if ahead and (known := ahead.answer(self, request.inputs, request.parameters)):
                 response = known
                 started_ns -= known.stages.compute_ns  # which it took elsewhere
             elif self._cache is None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 
-from trivet.backend.contract import Answer
 from trivet.frontend.ahead.offer import LATEST, Offer, Route, Withdrawn
-from trivet.frontend.ahead.sidecar import Form, Times, number_of
+from trivet.frontend.ahead.sidecar import Form, Told, number_of
 from trivet.frontend.ahead.tokenizing import Tokenizing
 from trivet.frontend.method import Accompanied
 from trivet.model.model import Model
 from trivet.repository.registry import Registry
-from trivet.request import InferResponse, Known, Stages, Tensors
+from trivet.request import InferResponse, Known, Parameters, Stages, Tensors
 from trivet.scheduling.pipeline import in_order
 
 log = logging.getLogger("trivet.frontend")
@@ -29,22 +28,24 @@ _MOST_SAID = 512 << 10  # bytes at once; the config of a tokenizer takes 2 KB
 class Ahead:
     """What came beside a message; see `request.Known`."""
 
-    __slots__ = ("_answers", "_form", "_model", "_times")
+    __slots__ = ("_form", "_model", "_told")
 
-    def __init__(
-        self, model: Model, form: Form, times: Times, answers: Mapping[bytes, Answer]
-    ) -> None:
-        self._model, self._form, self._times, self._answers = model, form, times, answers
+    def __init__(self, model: Model, form: Form, told: Told) -> None:
+        self._model, self._form, self._told = model, form, told
 
-    def answer(self, model: object, inputs: Tensors) -> InferResponse | None:
-        """Only of the very load that the front end asked; any other computes it anew."""
-        mine = self._model
-        if model is not mine:
+    def answer(
+        self, model: object, inputs: Tensors, parameters: Parameters
+    ) -> InferResponse | None:
+        """Only of the very load that the front end asked, and as it asked; any other computes it
+        anew.
+        """
+        mine, told = self._model, self._told
+        if model is not mine or parameters != told.asked:
             return None
-        found = self._answers.get(self._form.key(inputs))
+        found = told.answers.get(self._form.key(inputs))
         if found is None:
             return None
-        began_ns, input_ns, infer_ns, output_ns = self._times
+        began_ns, input_ns, infer_ns, output_ns = told.times
         stages = Stages(began_ns, 0, input_ns, infer_ns, output_ns)
         name, version = mine.config.name, mine.version
         return InferResponse(name, version, found.outputs, found.parameters, stages)
@@ -81,7 +82,7 @@ class Offering:
         offered = self._offered.get(number_of(beside))
         if offered is None:
             return None
-        return Ahead(offered.model, offered.form, *offered.form.read(beside))
+        return Ahead(offered.model, offered.form, offered.form.read(beside))
 
     async def keep(self) -> None:
         """Follow the registry until cancelled."""

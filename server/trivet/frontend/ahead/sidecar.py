@@ -1,6 +1,7 @@
 """What travels with a message: which texts were tokenized by what, and what came of it.
 
     head      number of the tokenizer's load, of answers; four times in nanoseconds
+    asked     length and JSON of the parameters that all were asked with
     answer    sizes: of key and parameters, dimensions and bytes of every output; key; parameters;
               at a multiple of 8 each output's bytes
     key       of each input there is: its place, dimensions, and texts with their lengths
@@ -23,7 +24,7 @@ import numpy as np
 
 from trivet.backend.contract import Answer
 from trivet.config import ModelConfig
-from trivet.request import ParameterValue, Tensors
+from trivet.request import Parameters, ParameterValue, Tensors
 from trivet_protos import wire
 
 _HEAD = Struct("<IIQQQQ")
@@ -38,6 +39,14 @@ class Times(NamedTuple):
     input_ns: int
     infer_ns: int
     output_ns: int
+
+
+class Told(NamedTuple):
+    """What one side-car says. asked: the parameters of every request; answers: by their keys."""
+
+    times: Times
+    asked: Parameters
+    answers: Mapping[bytes, Answer]
 
 
 class _Input(NamedTuple):
@@ -88,9 +97,18 @@ class Form:
                     parts += (_LENGTH.pack(len(text)), text)
         return b"".join(parts)
 
-    def written(self, number: int, times: Times, answers: Sequence[tuple[bytes, Answer]]) -> bytes:
+    def written(
+        self,
+        number: int,
+        times: Times,
+        asked: Parameters,
+        answers: Sequence[tuple[bytes, Answer]],
+    ) -> bytes:
         """answers: each with the key of its inputs."""
         data = bytearray(_HEAD.pack(number, len(answers), *times))
+        said = json.dumps(dict(asked)).encode()
+        data += _LENGTH.pack(len(said))
+        data += said
         for key, answer in answers:
             parameters = json.dumps(dict(answer.parameters)).encode()
             sizes, raws = [len(key), len(parameters)], []
@@ -107,18 +125,21 @@ class Form:
                 data += raw
         return bytes(data)
 
-    def read(self, data: bytes) -> tuple[Times, Mapping[bytes, Answer]]:
-        """The answers by their keys. Arrays are views of `data`. Raises ValueError."""
+    def read(self, data: bytes) -> Told:
+        """Arrays are views of `data`. Raises ValueError."""
         try:
             _, count, *times = _HEAD.unpack_from(data)
-            at, found = _HEAD.size, dict[bytes, Answer]()
+            (length,) = _LENGTH.unpack_from(data, _HEAD.size)
+            asked_at = _HEAD.size + _LENGTH.size
+            at, found = asked_at + length, dict[bytes, Answer]()
+            asked = _parameters(data[asked_at:at])
             for _ in range(count):
                 at = self._read(data, at, found)
         except (error, wire.WireError, RecursionError) as fault:
             raise ValueError(str(fault)) from None
         if at != len(data):
             raise ValueError(f"it ends {at - len(data)} bytes too early or too late")
-        return Times(*times), found
+        return Told(Times(*times), asked, found)
 
     def _read(self, data: bytes, at: int, found: dict[bytes, Answer]) -> int:
         """Add one answer, and give where the next begins."""

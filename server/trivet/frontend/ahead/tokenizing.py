@@ -179,7 +179,7 @@ class _Tokenizer:
         ]
         if not answers:
             return b""
-        return self.form.written(self.offer.number, times, answers)
+        return self.form.written(self.offer.number, times, batch.requests[0].parameters, answers)
 
 
 def _number(asked: Asked) -> int:

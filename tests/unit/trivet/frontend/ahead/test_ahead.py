@@ -25,6 +25,7 @@ from trivet_protos.generated import text_pb2 as pb
 EMBED = "/trivet.v1.TextService/Embed"
 DETOKENIZE = "/trivet.v1.TextService/Detokenize"
 INFER = "/inference.GRPCInferenceService/ModelInfer"
+AS_TOLD = {"truncate": False}  # the parameters of `embed` below
 
 
 @dataclass
@@ -92,23 +93,25 @@ async def test_what_comes_from_in_front_is_what_the_model_would_answer(both: Bot
     ahead = await both.ahead(embed(*texts))
     for text in ("the cat sat", "é door"):
         computed = await tokenizer.infer(InferRequest("words", words(text.encode())))
-        known = ahead.answer(tokenizer, words(text.encode()))
+        known = ahead.answer(tokenizer, words(text.encode()), AS_TOLD)
         assert known is not None
         assert known.parameters == computed.parameters
         assert known.outputs.keys() == computed.outputs.keys()
         for name, array in computed.outputs.items():
             assert known.outputs[name].dtype == array.dtype
             np.testing.assert_array_equal(known.outputs[name], array)
+    # What is asked in another way is computed.
+    assert ahead.answer(tokenizer, words(b"the cat sat"), {"truncate": True}) is None
     # What is refused is refused by the owner, in his words.
-    assert ahead.answer(tokenizer, words(b"")) is None
-    assert ahead.answer(tokenizer, words(b"mat")) is None
+    assert ahead.answer(tokenizer, words(b""), AS_TOLD) is None
+    assert ahead.answer(tokenizer, words(b"mat"), AS_TOLD) is None
 
 
 async def test_the_model_counts_it_and_executes_nothing(both: Both) -> None:
     tokenizer, pipeline = both.model("words"), both.model("embed")
     before = tokenizer.statistics.execution_count
     known = await both.ahead(embed("the cat"))
-    request = InferRequest("embed", words(b"the cat"), known=known)
+    request = InferRequest("embed", words(b"the cat"), parameters=AS_TOLD, known=known)
     response = await pipeline.infer(request)
     computed = await pipeline.infer(request._replace(known=None))
     np.testing.assert_array_equal(response.outputs["EMBEDDING"], computed.outputs["EMBEDDING"])
@@ -130,10 +133,10 @@ async def test_only_the_load_that_was_asked_answers(both: Both) -> None:
     both.offering.publish()
     new = both.model("words")
     assert new is not old
-    assert ahead.answer(new, words(b"the cat")) is None  # on its way while that was loaded
+    assert ahead.answer(new, words(b"the cat"), AS_TOLD) is None  # on its way while that was loaded
     assert both.offering.read(beside) is None  # after it
     await both.until(is_ahead=True)
-    assert (await both.ahead(embed("the cat"))).answer(new, words(b"the cat")) is not None
+    assert (await both.ahead(embed("the cat"))).answer(new, words(b"the cat"), AS_TOLD) is not None
 
 
 def object_like(model: Model) -> Model:
@@ -186,7 +189,7 @@ async def test_what_is_long_is_tokenized_in_a_thread_and_what_is_longer_by_the_o
     assert not isinstance(found, bytes)
     read = both.offering.read(await found)
     assert read is not None
-    assert read.answer(both.model("words"), words(b"the cat sat on 499")) is not None
+    assert read.answer(both.model("words"), words(b"the cat sat on 499"), AS_TOLD) is not None
     assert prepare(embed("x" * MOST_BYTES)) == b""
 
 
@@ -195,7 +198,7 @@ async def test_a_request_of_tensors_is_tokenized_as_a_whole(both: Both) -> None:
     asked.inputs.add(name="TEXT", datatype="BYTES", shape=[2, 1])
     asked.raw_input_contents.append(b"\3\0\0\0cat\4\0\0\0door")
     ahead = await both.ahead(asked.SerializeToString(), INFER)
-    known = ahead.answer(both.model("words"), words(b"cat", b"door"))
+    known = ahead.answer(both.model("words"), words(b"cat", b"door"), {})
     assert known is not None
     assert known.outputs["input_ids"].shape == (2, 3)
 

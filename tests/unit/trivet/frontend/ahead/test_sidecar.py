@@ -26,6 +26,7 @@ CONFIG = ModelConfig(
     ),
 )
 FORM = Form(CONFIG)
+ASKED = {"truncate": True, "stride": 7}
 TEXTS = st.lists(st.binary(max_size=40), min_size=1, max_size=3)
 
 
@@ -47,10 +48,10 @@ def answer(tokens: list[bytes]) -> Answer:
 @given(st.dictionaries(st.binary(max_size=60), st.lists(st.binary(max_size=9), min_size=1)))
 def test_answers_come_back_bit_for_bit(tokens: dict[bytes, list[bytes]]) -> None:
     answers = {FORM.key({"TEXT": texts([text])}): answer(found) for text, found in tokens.items()}
-    data = FORM.written(7, TIMES, list(answers.items()))
+    data = FORM.written(7, TIMES, ASKED, list(answers.items()))
     assert number_of(data) == 7
-    times, read = FORM.read(data)
-    assert times == TIMES
+    times, asked, read = FORM.read(data)
+    assert (times, asked) == (TIMES, ASKED)
     assert read.keys() == answers.keys()
     for key, found in read.items():
         assert found.parameters == answers[key].parameters
@@ -77,7 +78,7 @@ def test_inputs_of_another_rank_have_no_key() -> None:
         FORM.key({"TEXT": np.array([b"x"], dtype=object)})
 
 
-DATA = FORM.written(7, TIMES, [(FORM.key({"TEXT": texts([b"a b"])}), answer([b"a", b"b"]))])
+DATA = FORM.written(7, TIMES, ASKED, [(FORM.key({"TEXT": texts([b"a b"])}), answer([b"a", b"b"]))])
 
 
 @pytest.mark.parametrize("length", range(len(DATA)))
@@ -91,20 +92,21 @@ def test_a_part_is_refused(length: int) -> None:
 def test_other_bytes_are_refused_or_are_an_answer_of_the_same_form(place: int, byte: int) -> None:
     changed = DATA[:place] + bytes((byte,)) + DATA[place + 1 :]
     try:
-        _, found = FORM.read(changed)
+        found = FORM.read(changed).answers
     except ValueError:
         return
     for each in found.values():
         assert [array.ndim for array in each.outputs.values()] == [2, 2, 3]
 
 
-@pytest.mark.parametrize("parameters", [[1], {"tokens": None}, {"tokens": [1]}])
-def test_parameters_are_plain_values(parameters: object) -> None:
-    class Odd:
-        def items(self) -> object:
-            return parameters
-
+@pytest.mark.parametrize("said", [b'{"tokens": [101]}', b'{"tokens":  null}', b'[   "tokens"    ]'])
+@pytest.mark.parametrize("of", ["asked", "answer"])
+def test_parameters_are_plain_values(of: str, said: bytes) -> None:
+    plain = {"tokens": 10101}
+    asked, told = (plain, {}) if of == "asked" else ({}, plain)
     key = FORM.key({"TEXT": texts([b"x"])})
-    good = FORM.written(1, TIMES, [(key, answer([b"x"])._replace(parameters={"tokens": 10101}))])
+    good = FORM.written(1, TIMES, asked, [(key, answer([b"x"])._replace(parameters=told))])
+    FORM.read(good)
+    assert len(said) == len(b'{"tokens": 10101}')
     with pytest.raises(ValueError):
-        FORM.read(good.replace(b'{"tokens": 10101}', b'{"tokens": [101]}'))
+        FORM.read(good.replace(b'{"tokens": 10101}', said))
