@@ -102,8 +102,12 @@ class Stages(NamedTuple):
     @property
     def total_ns(self) -> int:
         """From the queue to the answer."""
-        compute_ns = self.compute_input_ns + self.compute_infer_ns + self.compute_output_ns
-        return self.queue_ns + compute_ns
+        return self.queue_ns + self.compute_ns
+
+    @property
+    def compute_ns(self) -> int:
+        """All but waiting."""
+        return self.compute_input_ns + self.compute_infer_ns + self.compute_output_ns
 
     @classmethod
     def of(cls, t: Timings) -> Stages:
@@ -115,11 +119,6 @@ class Stages(NamedTuple):
             t.done_ns - t.computed_ns,
             t.batch,
         )
-
-    @property
-    def compute_ns(self) -> int:
-        """All but waiting."""
-        return self.compute_input_ns + self.compute_infer_ns + self.compute_output_ns
 
 
 class InferResponse(NamedTuple):

@@ -174,7 +174,7 @@ class Inference:
         unary: bool,
     ) -> None:
         request = self._request(asked, forwarded)
-        if known and not forwarded:  # parameters that nobody in front knew of may change answers
+        if known:
             request = request._replace(known=known)
         with self._registry.acquire_for(request) as model:
             if unary and model.config.decoupled:

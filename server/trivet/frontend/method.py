@@ -45,7 +45,7 @@ class Accompanied(bytes):
     beside_bytes: int  # that it took on the way
 
     @classmethod
-    def by(cls, message: bytes, beside: object, beside_bytes: int) -> Accompanied:
+    def by(cls, message: memoryview, beside: object, beside_bytes: int) -> Accompanied:
         made = cls(message)
         made.beside, made.beside_bytes = beside, beside_bytes
         return made

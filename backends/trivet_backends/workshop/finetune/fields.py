@@ -30,23 +30,21 @@ def example_of(
 
 
 def _labelled(line: int, fields: Fields, columns: Columns, faults: LineFaults) -> Labelled | None:
-    text = _words_of(line, fields, columns.text, faults)
-    pair = _words_of(line, fields, columns.pair, faults) if columns.pair else None
+    texts = _texts_of(line, fields, columns, faults)
     label = _label_of(line, fields[columns.label], columns.label, faults)
-    if text is None or label is None or (columns.pair and pair is None):
+    if texts is None or label is None:
         return None
-    return Labelled(line=line, text=text, pair=pair, label=label)
+    return Labelled(line=line, text=texts[0], pair=texts[1], label=label)
 
 
 def _multi_labelled(
     line: int, fields: Fields, columns: Columns, faults: LineFaults
 ) -> MultiLabelled | None:
-    text = _words_of(line, fields, columns.text, faults)
-    pair = _words_of(line, fields, columns.pair, faults) if columns.pair else None
+    texts = _texts_of(line, fields, columns, faults)
     labels = _labels_of(line, fields[columns.label], columns, faults)
-    if text is None or labels is None or (columns.pair and pair is None):
+    if texts is None or labels is None:
         return None
-    return MultiLabelled(line=line, text=text, pair=pair, labels=labels)
+    return MultiLabelled(line=line, text=texts[0], pair=texts[1], labels=labels)
 
 
 def _following(line: int, fields: Fields, columns: Columns, faults: LineFaults) -> Labelled | None:
@@ -59,12 +57,11 @@ def _following(line: int, fields: Fields, columns: Columns, faults: LineFaults) 
 
 
 def _rated(line: int, fields: Fields, columns: Columns, faults: LineFaults) -> Rated | None:
-    text = _words_of(line, fields, columns.text, faults)
-    pair = _words_of(line, fields, columns.pair, faults) if columns.pair else None
+    texts = _texts_of(line, fields, columns, faults)
     value = _number_of(line, fields[columns.label], columns.label, faults)
-    if text is None or value is None or (columns.pair and pair is None):
+    if texts is None or value is None:
         return None
-    return Rated(line=line, text=text, pair=pair, value=value)
+    return Rated(line=line, text=texts[0], pair=texts[1], value=value)
 
 
 def _plain(line: int, fields: Fields, columns: Columns, faults: LineFaults) -> Plain | None:
@@ -124,6 +121,17 @@ def _start_of(
         faults.add(line, f"the passage does not have the answer at character {start}", cure)
         return None
     return start
+
+
+def _texts_of(
+    line: int, fields: Fields, columns: Columns, faults: LineFaults
+) -> tuple[str, str | None] | None:
+    """A text, and the second one of a pair if the rows have pairs."""
+    text = _words_of(line, fields, columns.text, faults)
+    pair = _words_of(line, fields, columns.pair, faults) if columns.pair else None
+    if text is None or (columns.pair and pair is None):
+        return None
+    return text, pair
 
 
 def _words_of(line: int, fields: Fields, column: str, faults: LineFaults) -> str | None:

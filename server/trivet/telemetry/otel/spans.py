@@ -216,8 +216,7 @@ def _of_batch(batch: BatchRun) -> dict[str, str | int | float | bool]:
 
 
 def _ends(stages: Stages) -> int:
-    took_ns = stages.compute_input_ns + stages.compute_infer_ns + stages.compute_output_ns
-    return stages.queued_ns + stages.queue_ns + took_ns
+    return stages.queued_ns + stages.total_ns
 
 
 def _new_id() -> int:

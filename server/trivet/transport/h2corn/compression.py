@@ -42,9 +42,8 @@ def decompressed(message: bytes, encoding: bytes, limit: int) -> bytes:
         raise _broken(encoding) from None
     if len(plain) > limit:
         raise ResourceExhausted("Decompressed message larger than max")
-    if (
-        not reader.eof or reader.unused_data
-    ):  # cut short, or something follows that nobody would read
+    # Cut short, or something follows that nobody would read.
+    if not reader.eof or reader.unused_data:
         raise _broken(encoding)
     return plain
 

@@ -166,7 +166,7 @@ class Answering:
             read = self._companion.read(message[:beside])
         except ValueError as fault:
             raise Damaged(f"beside a message: {fault}") from None
-        return Accompanied.by(message[beside:], read, beside)
+        return Accompanied.by(memoryview(message)[beside:], read, beside)
 
     def _start(self, number: int, live: _Live, message: bytes) -> None:
         answering: Coroutine[Any, Any, None]
