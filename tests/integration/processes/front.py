@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from tests.harness.processes import children_of
 from trivet.clock import Clock
 from trivet.errors import Overloaded
 from trivet.frontend.method import Answers, BidiStream, Call, Methods, ServerStream, Unary
@@ -108,6 +110,11 @@ class Front:
 
     port: int
     seen: Seen
+    others: set[int]  # processes of this one that were there before: other tests' tools
+
+    def processes(self) -> set[int]:
+        """Those that take the connections."""
+        return set(children_of(os.getpid())) - self.others
 
     @asynccontextmanager
     async def channel(self) -> AsyncIterator[grpc.aio.Channel]:
@@ -127,10 +134,10 @@ async def front(
 ) -> AsyncIterator[Front]:
     """clock: says when a process hangs; None: as served by the command, on the system's."""
     settings = {"port": 0, "processes": 2, "closing_s": 0, "max_message_bytes": MAX_MESSAGE}
-    seen = Seen()
+    seen, others = Seen(), set(children_of(os.getpid()))
     options = Options(transport=transport, **{**settings, **changes})  # type: ignore[arg-type]
     table = methods(seen)
     async with (
         supervised(table, options, clock=clock) if clock else serving(table, options) as port
     ):
-        yield Front(port, seen)
+        yield Front(port, seen, others)

@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.harness.processes import children_of, serves
+from tests.harness.processes import kill, serves
 from tests.integration.processes.front import Front, front
 from trivet.errors import InvalidConfig
 from trivet.testing.clock import ManualClock
@@ -43,7 +43,7 @@ async def callers_of(served: Front, stack: AsyncExitStack) -> list[Caller]:
     """Connected one after the other, so that it is known whose each connection is."""
     callers: list[Caller] = []
     for number in range(MOST):
-        before = {pid: serves(pid) for pid in children_of(os.getpid())}
+        before = {pid: serves(pid) for pid in served.processes()}
         caller = Caller(await stack.enter_async_context(served.channel()))
         await served.seen.until(begun=number + 1)
         assert await caller.ask() == b"xx"
@@ -64,8 +64,8 @@ async def test_one_that_is_killed_takes_its_own_connections_along_and_is_replace
         theirs = [caller for caller in callers if caller.pid == killed]
         others = [caller for caller in callers if caller.pid != killed]
         assert others, "one process had them all"
-        before = set(children_of(os.getpid()))
-        os.kill(killed, signal.SIGKILL)
+        before = served.processes()
+        kill(killed)
         await served.seen.until(cancelled=len(theirs))
         for caller in theirs:
             with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -77,7 +77,7 @@ async def test_one_that_is_killed_takes_its_own_connections_along_and_is_replace
         async with asyncio.timeout(20):
             while "frontend_process_replaced" not in caplog.messages:
                 await asyncio.sleep(0.01)
-        (new,) = set(children_of(os.getpid())) - before
+        (new,) = served.processes() - before
         async with asyncio.timeout(20):
             while not serves(new):  # newcomers reach it
                 async with served.channel() as channel:
@@ -98,11 +98,11 @@ async def test_one_that_hangs_is_killed_and_replaced_and_one_that_answers_is_not
     transport: Transport, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "trivet.transport")
-    clock, others = ManualClock(), set(children_of(os.getpid()))  # other tests' tools
+    clock = ManualClock()
     async with front(transport, clock=clock, processes=1) as served, AsyncExitStack() as stack:
         caller = Caller(await stack.enter_async_context(served.channel()))
         await served.seen.until(begun=1)
-        (hanging,) = set(children_of(os.getpid())) - others
+        (hanging,) = served.processes()
         for _ in range(2 * MOST_MISSED):
             await clock.advance(us=EVERY_S * 1_000_000)
             assert await caller.ask() == b"xx"  # went the way of the question, and came after it
@@ -120,14 +120,14 @@ async def test_one_that_hangs_is_killed_and_replaced_and_one_that_answers_is_not
                 await asyncio.sleep(0.01)
         async with served.channel() as channel:
             assert await channel.unary_unary("/t/Echo")(b"on") == b"on"
-        assert hanging not in children_of(os.getpid())
+        assert hanging not in served.processes()
     (ended,) = [r for r in caplog.records if r.getMessage() == "frontend_process_ended"]
     assert vars(ended)["why"] == f"it was ended, since it did not answer for {SILENT_S} s"
 
 
 async def test_signals_to_them_are_the_owners_matter(transport: Transport) -> None:
     async with front(transport) as served:
-        for pid in children_of(os.getpid()):
+        for pid in served.processes():
             os.kill(pid, signal.SIGTERM)
             os.kill(pid, signal.SIGINT)
         async with served.channel() as channel:
@@ -203,8 +203,7 @@ async def test_a_unix_socket(transport: Transport, tmp_path: Path) -> None:
         async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
             assert await channel.unary_unary("/t/Echo")(b"on") == b"on"
         assert served.seen.calls[0].peer == "unix:"
-        for pid in children_of(os.getpid())[:1]:
-            os.kill(pid, signal.SIGKILL)
+        kill(min(served.processes()))
         async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
             assert await channel.unary_unary("/t/Echo")(b"on", wait_for_ready=True) == b"on"
     assert not path.exists()

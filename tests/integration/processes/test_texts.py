@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +12,7 @@ import grpc
 import numpy as np
 import pytest
 
-from tests.harness.processes import children_of
+from tests.harness.processes import children_of, kill
 from tests.harness.server import ServerProcess, serving
 from tests.harness.text_models import add_embedding
 from tests.harness.transports import serving_on
@@ -213,7 +211,7 @@ async def test_a_process_that_takes_the_place_of_another_tokenizes_too(
 ) -> None:
     await until_in_front(server)
     for pid in children_of(server.process.pid):
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     async with asyncio.timeout(30):
         while (tmp_path / "log").read_text().count("frontend_process_replaced") < 2:
             await asyncio.sleep(0.01)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import time
@@ -19,6 +18,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from tests.harness.processes import is_running, kill
 from tests.harness.server import ServerProcess, serving
 from tests.integration.python import models
 from trivet.transport.options import Transport
@@ -264,7 +264,7 @@ def test_a_process_that_is_killed_costs_no_answer(
     pid = tell(client)["pid"]
     with ThreadPoolExecutor(8) as threads:
         others = [threads.submit(ask, client, "identity", n) for n in range(200)]
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
         own = [threads.submit(tell, client) for _ in range(20)]
         assert pid not in {one.result()["pid"] for one in own}
         assert [other.result() for other in others] == [*map(float, range(200))]
@@ -296,7 +296,7 @@ def test_no_process_outlives_the_server(tmp_path: Path) -> None:
 
 
 def _is_gone(pid: int) -> bool:
-    return not Path(f"/proc/{pid}").exists()
+    return not is_running(pid)
 
 
 def test_code_is_not_run_unless_switched_on(tmp_path: Path, log: Path) -> None:
