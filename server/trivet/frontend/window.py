@@ -7,7 +7,7 @@ of the answers before tell how much that will be.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ANSWER_BYTES = 64 << 20  # of all answers of a stream that wait to be written
 ALL_ANSWER_BYTES = 256 << 20  # of those of all streams together
@@ -29,6 +29,19 @@ class Unread:
     """What is ready and not yet written, of all streams that share it."""
 
     size: int = 0  # bytes
+    held_back: set[Window] = field(default_factory=set)  # a message waits for its place in each
+
+    @property
+    def is_too_much(self) -> bool:
+        return self.size > ALL_ANSWER_BYTES
+
+    def hold(self, size: int) -> None:
+        """So many bytes more. Who waits looks again as soon as it is no longer too much."""
+        was_too_much = self.is_too_much
+        self.size += size
+        if was_too_much and not self.is_too_much:
+            for window in self.held_back:
+                window.look_again()
 
 
 class Window:
@@ -51,21 +64,24 @@ class Window:
     @property
     def is_full(self) -> bool:
         """Whether the next message has to wait."""
-        most = self._width if self._all.size <= ALL_ANSWER_BYTES else 1
-        return self._under_way >= most
+        return self._under_way >= (1 if self._all.is_too_much else self._width)
 
     async def enter(self) -> None:
         """Wait for a place, and take it."""
         while self.is_full:
             self._moved.clear()
-            await self._moved.wait()
+            self._all.held_back.add(self)
+            try:
+                await self._moved.wait()
+            finally:
+                self._all.held_back.discard(self)
         self._under_way += 1
 
     def leave(self, size: int = 0) -> None:
         """A message is answered, and its answer of so many bytes written."""
         self._under_way -= 1
         self._hold(-size)
-        self._moved.set()
+        self.look_again()
 
     def made(self, size: int) -> None:
         """An answer of so many bytes is ready to be written."""
@@ -73,7 +89,11 @@ class Window:
         if self._largest is None or size > self._largest:
             self._largest = size
             self._width = width(self._limit, size)
-            self._moved.set()
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Whoever waits for a place may find one now."""
+        self._moved.set()
 
     def close(self) -> None:
         """The stream is over; what was not written is gone."""
@@ -81,4 +101,4 @@ class Window:
 
     def _hold(self, size: int) -> None:
         self._unread += size
-        self._all.size += size
+        self._all.hold(size)

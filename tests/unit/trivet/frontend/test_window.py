@@ -85,6 +85,33 @@ async def test_while_all_streams_hold_too_much_each_has_one_message_under_way() 
     assert await entered(modest) == 99
 
 
+async def test_who_waits_for_others_gets_in_when_they_leave_though_nothing_of_its_own_is_read() -> (
+    None
+):
+    unread = Unread()
+    gone, waiting = Window(100, unread), Window(100, unread)
+    gone.made(ALL_ANSWER_BYTES + 1)
+    assert await entered(waiting) == 1
+    second = asyncio.create_task(waiting.enter())
+    await asyncio.sleep(0)
+    assert not second.done()
+    gone.close()
+    await second
+    assert not unread.held_back
+
+
+async def test_who_waits_and_leaves_is_forgotten() -> None:
+    unread = Unread()
+    window = Window(1, unread)
+    await window.enter()
+    waiting = asyncio.create_task(window.enter())
+    await asyncio.sleep(0)
+    assert unread.held_back == {window}
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert not unread.held_back
+
+
 async def test_what_was_written_counts_no_more() -> None:
     unread = Unread()
     window = Window(10, unread)
