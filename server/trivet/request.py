@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from trivet.errors import EngineFailed
+
 Tensors = Mapping[str, np.ndarray]
 ParameterValue = bool | int | float | str
 Parameters = Mapping[str, ParameterValue]
@@ -135,3 +137,11 @@ class InferResponse(NamedTuple):
     stages: Stages = Stages()
     steps: Mapping[str, Stages] = MappingProxyType({})
     final: bool = True
+
+    def output(self, name: str) -> np.ndarray:
+        """One output. Raises EngineFailed if the model left it out."""
+        try:
+            return self.outputs[name]
+        except KeyError:
+            said = f"model '{self.model}' gave no output '{name}' to this request"
+            raise EngineFailed(said) from None

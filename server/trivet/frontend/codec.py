@@ -81,7 +81,8 @@ def fill_response(
 ) -> None:
     """Write an answer: the outputs asked for, in the order asked for, always as raw contents.
 
-    deliveries: outputs that are given back in another way. Raises InvalidInput if one cannot be.
+    deliveries: outputs that are given back in another way. Raises InvalidInput if one cannot be,
+    EngineFailed if the model left out what was asked for.
     """
     message.model_name = response.model
     message.model_version = str(response.version)
@@ -89,9 +90,8 @@ def fill_response(
         message.id = request.id
     if response.parameters:
         fill_parameters(message.parameters, response.parameters)
-    outputs = response.outputs
-    for name in request.outputs or outputs:
-        array = outputs[name]
+    for name in request.outputs or response.outputs:
+        array = response.output(name)
         if name in deliveries:
             where = f"model '{response.model}': output '{name}'"
             array, raw = deliver(array, deliveries[name], where)

@@ -113,8 +113,10 @@ def fill_parameters(target: Mapping[str, pb.InferParameter], values: Parameters)
         match value:
             case bool():
                 parameter.bool_param = value
-            case int():
+            case int() if value < 2**63:
                 parameter.int64_param = value
+            case int():
+                parameter.uint64_param = value
             case str():
                 parameter.string_param = value
             case float():

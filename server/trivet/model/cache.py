@@ -108,9 +108,9 @@ class CacheShare:
         return self._cache.get(self._owner, key)
 
     def put(self, key: bytes, request: InferRequest, response: InferResponse) -> None:
-        """Keep a copy of the outputs that were asked for."""
+        """Keep a copy of the outputs asked for. Raises EngineFailed if the model left one out."""
         if request.outputs:
-            asked = {name: response.outputs[name] for name in request.outputs}
+            asked = {name: response.output(name) for name in request.outputs}
             response = response._replace(outputs=asked)
         self._cache.put(self._owner, key, response)
 

@@ -50,7 +50,7 @@ def joined(responses: Sequence[InferResponse]) -> InferResponse:
 
 
 def _stacked(name: str, responses: Sequence[InferResponse]) -> np.ndarray:
-    arrays = [response.outputs[name] for response in responses]
+    arrays = [response.output(name) for response in responses]
     shapes = sorted({array.shape[1:] for array in arrays})
     if len(shapes) > 1:
         raise EngineFailed(

@@ -15,7 +15,6 @@ from typing import Protocol
 import numpy as np
 
 from trivet.config import ModelConfig, Step
-from trivet.errors import EngineFailed
 from trivet.request import InferRequest, InferResponse, ParameterValue, Stages
 from trivet.telemetry.statistics import Statistics
 
@@ -116,11 +115,7 @@ class PipelineScheduler:
         with self._members.acquire_for(asked) as member:
             response = await member.infer(asked)
         for output, tensor in step.output_map.items():
-            if output not in response.outputs:
-                raise EngineFailed(
-                    f"model '{step.model}' gave no output '{output}' to this request"
-                )
-            tensors[tensor] = response.outputs[output]
+            tensors[tensor] = response.output(output)
         return response
 
 

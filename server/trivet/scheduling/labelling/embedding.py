@@ -87,7 +87,7 @@ async def vector_of(asking: Asking, text: str, truncate: bool, told: Told) -> np
     inputs = {TEXT: np.array([[text.encode()]], dtype=object)}
     response = await asking.infer(inputs, (EMBEDDING,), {"truncate": truncate})
     told(response)
-    return unit(response.outputs[EMBEDDING][0])
+    return unit(response.output(EMBEDDING)[0])
 
 
 async def kept_vector(

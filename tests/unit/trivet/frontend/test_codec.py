@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from trivet.errors import InvalidInput, ServeError
+from trivet.errors import EngineFailed, InvalidInput, ServeError
 from trivet.frontend.codec import fill_response, request_of, version_of
 from trivet.request import InferRequest, InferResponse
 from trivet_protos import wire
@@ -100,6 +100,24 @@ def test_typed_contents_are_read_for_every_input() -> None:
     inputs = request_of(message).inputs
     assert inputs["A"].tolist() == [1, 2]
     assert inputs["B"].tolist() == [b"x"]
+
+
+def test_a_number_that_only_the_unsigned_field_holds_is_carried_by_it() -> None:
+    numbers = {"least": -(2**63), "signed": 2**63 - 1, "unsigned": 2**63, "most": 2**64 - 1}
+    response = InferResponse(model="m", version=1, outputs={}, parameters=numbers)
+    message = pb.ModelInferResponse()
+    fill_response(message, InferRequest(model="m", inputs={}), response)
+    for name, number in numbers.items():
+        field = message.parameters[name].WhichOneof("parameter_choice")
+        assert field == ("uint64_param" if number >= 2**63 else "int64_param")
+        assert getattr(message.parameters[name], field) == number
+
+
+def test_an_output_asked_for_that_the_model_left_out_is_named() -> None:
+    request = InferRequest(model="m", inputs={}, outputs=("A", "B"))
+    response = InferResponse(model="m", version=1, outputs={"A": np.zeros(1)})
+    with pytest.raises(EngineFailed, match="model 'm' gave no output 'B' to this request"):
+        fill_response(pb.ModelInferResponse(), request, response)
 
 
 def test_a_parameter_of_a_type_the_wire_does_not_know_is_a_bug() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from trivet.errors import EngineFailed
 from trivet.model.cache import CacheShare, ResponseCache, key_of
 from trivet.request import InferRequest, InferResponse, Stages
 
@@ -156,6 +157,14 @@ def test_only_the_outputs_asked_for_are_kept() -> None:
     some, everything = share.get(b"some"), share.get(b"all")
     assert some and everything
     assert (set(some.outputs), set(everything.outputs)) == ({"Y"}, {"Y", "Z"})
+
+
+def test_an_answer_without_an_output_asked_for_is_refused_and_not_kept() -> None:
+    cache = ResponseCache(ROOM)
+    share = cache.share()
+    with pytest.raises(EngineFailed, match="model 'm' gave no output 'Z' to this request"):
+        share.put(b"a", ask(outputs=("Y", "Z")), answer(np.zeros(3)))
+    assert share.get(b"a") is None
 
 
 def test_what_was_not_used_for_longest_makes_room() -> None:
